@@ -1,0 +1,165 @@
+"""What an asset is: an image somebody gave us, and how assets are selected."""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeAlias
+
+from dinoserve.errors import InvalidInputError
+
+Scalar: TypeAlias = str | int | float | bool | None
+Metadata: TypeAlias = Mapping[str, object]
+
+COLLECTION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+ASSET_ID_PATTERN = r"^[0-9a-f]{32}$"
+MAX_METADATA_BYTES = 16_384
+# Beyond 2**53 - 1 a JSON number is not exact in every reader (RFC 8259 §6).
+MAX_EXACT_INTEGER = 2**53 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """What decoding told about an image.
+
+    Attributes:
+        media_type: from the bytes themselves, never from a name or header.
+        width: pixels as shown, after the EXIF orientation is applied.
+        height: pixels as shown, after the EXIF orientation is applied.
+    """
+
+    media_type: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRef:
+    """That an asset has an embedding: under which recipe and how wide."""
+
+    recipe: str
+    dimension: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """An image somebody gave us; its identity is (collection, SHA-256).
+
+    Attributes:
+        id: 32 hex digits, see `asset_id`.
+        size_bytes: length of the original.
+        created_at: aware, UTC, microseconds.
+        embeddings: which embeddings the store holds for it, by recipe id.
+    """
+
+    id: str
+    collection: str
+    sha256: str
+    filename: str | None
+    image: ImageInfo
+    size_bytes: int
+    created_at: datetime
+    tags: tuple[str, ...] = ()
+    metadata: Metadata = field(default_factory=dict[str, object])
+    subject: str | None = None
+    embeddings: tuple[EmbeddingRef, ...] = ()
+
+    def has_recipe(self, recipe: str) -> bool:
+        """Tell whether an embedding of this recipe is stored."""
+        return any(ref.recipe == recipe for ref in self.embeddings)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which assets are meant.
+
+    Attributes:
+        tags: every one of them must be on the asset.
+        metadata: each key must be on the asset's top level with an equal value;
+            equality is JSON's: 1 equals 1.0, true does not equal 1.
+    """
+
+    tags: frozenset[str] = frozenset()
+    metadata: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])
+
+    def __bool__(self) -> bool:
+        return bool(self.tags or self.metadata)
+
+
+def asset_id(collection: str, sha256: str) -> str:
+    """Return the 32 hex digits that (collection, SHA-256) always gives."""
+    return hashlib.sha256(f"{collection}\0{sha256}".encode()).hexdigest()[:32]
+
+
+def matches(asset: Asset, where: Filter) -> bool:
+    """Tell whether the asset satisfies every condition of the filter."""
+    return where.tags <= set(asset.tags) and all(
+        key in asset.metadata and is_equal_scalar(asset.metadata[key], value)
+        for key, value in where.metadata.items()
+    )
+
+
+def is_equal_scalar(left: object, right: object) -> bool:
+    """Tell whether two JSON values are equal scalars; true is not 1."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    return not isinstance(left, dict | list) and left == right
+
+
+def check_collection(name: str) -> str:
+    """Return the name, or raise InvalidInputError with the rule it breaks."""
+    if re.fullmatch(COLLECTION_PATTERN, name):
+        return name
+    raise InvalidInputError(
+        "A collection's name is 1 to 64 letters, digits, dots, dashes or"
+        " underscores and starts with a letter or digit.",
+        field="collection",
+        value=name[:80],
+    )
+
+
+def check_metadata(metadata: Metadata) -> Metadata:
+    """Return the metadata if it survives JSON exactly and is small enough.
+
+    Raises:
+        InvalidInputError: numbers that JSON cannot carry exactly, text that is not
+            Unicode, or more than `MAX_METADATA_BYTES` as JSON.
+    """
+    try:
+        _check_numbers(metadata)
+        size = len(json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode())
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(
+            "Metadata must be JSON: Unicode text, finite numbers, integers within"
+            " ±(2^53 - 1), at most a few levels deep.",
+            field="metadata",
+        ) from error
+    if size > MAX_METADATA_BYTES:
+        raise InvalidInputError(
+            f"Metadata may be {MAX_METADATA_BYTES} bytes as JSON; this is {size}.",
+            field="metadata",
+            limit=MAX_METADATA_BYTES,
+            value=size,
+        )
+    return metadata
+
+
+def _check_numbers(value: object) -> None:
+    match value:
+        case bool():
+            pass
+        case int() if abs(value) > MAX_EXACT_INTEGER:
+            raise ValueError("integer beyond 2^53 - 1")
+        case float() if not math.isfinite(value):
+            raise ValueError("not a finite number")
+        case Mapping():
+            for item in value.values():  # pyright: ignore[reportUnknownVariableType] - JSON of any shape
+                _check_numbers(item)  # pyright: ignore[reportUnknownArgumentType] - JSON of any shape
+        case list():
+            for item in value:  # pyright: ignore[reportUnknownVariableType] - JSON of any shape
+                _check_numbers(item)  # pyright: ignore[reportUnknownArgumentType] - JSON of any shape
+        case _:
+            pass

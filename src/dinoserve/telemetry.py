@@ -1,0 +1,111 @@
+"""What the service tells about itself: counters, histograms, log format."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+
+request_id: ContextVar[str] = ContextVar("request_id", default="-")
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+class Metrics:
+    """Every figure `/metrics` shows, in a registry of its own.
+
+    Attributes:
+        requests: HTTP answers by route template, method and status.
+        request_seconds: time to the last byte, by route template.
+        stages: seconds an image or request spends in `fetch`, `decode`, `wait`,
+            `forward`, `store`, `search`.
+        batch_images: images per forward.
+        images: images by outcome: `embedded`, `refused`, `failed`, `dropped`.
+        waiting: images admitted to the engine and not yet answered.
+        engine_healthy: 1 if the last forward worked.
+        rejected: requests refused for overload.
+    """
+
+    def __init__(self) -> None:
+        registry = CollectorRegistry()
+        self._registry = registry
+        self.requests = Counter(
+            "dinoserve_http_requests",
+            "HTTP answers",
+            ["route", "method", "status"],
+            registry=registry,
+        )
+        self.request_seconds = Histogram(
+            "dinoserve_http_request_seconds",
+            "Seconds from request to last byte",
+            ["route"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.stages = Histogram(
+            "dinoserve_stage_seconds",
+            "Seconds by stage",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.batch_images = Histogram(
+            "dinoserve_batch_images",
+            "Images per forward",
+            buckets=_BATCHES,
+            registry=registry,
+        )
+        self.images = Counter(
+            "dinoserve_images", "Images by outcome", ["outcome"], registry=registry
+        )
+        self.waiting = Gauge(
+            "dinoserve_engine_waiting_images",
+            "Images admitted and not yet answered",
+            registry=registry,
+        )
+        self.engine_healthy = Gauge(
+            "dinoserve_engine_healthy", "1 if the last forward worked", registry=registry
+        )
+        self.rejected = Counter(
+            "dinoserve_rejected",
+            "Refusals by reason",
+            ["reason"],
+            registry=registry,
+        )
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure the block as one observation of the stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stages.labels(name).observe(time.perf_counter() - start)
+
+    def render(self) -> bytes:
+        """Return the figures in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class _RequestIdFilter(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.request_id = request_id.get()
+        return True
+
+
+def configure_logging(level: str) -> None:
+    """Send the log to standard error, one line an event, request id included."""
+    handler = logging.StreamHandler()
+    handler.addFilter(_RequestIdFilter())
+    handler.setFormatter(
+        logging.Formatter(
+            "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s"
+        )
+    )
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for chatty in ("httpx2", "httpcore2", "uvicorn.access", "filelock"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
