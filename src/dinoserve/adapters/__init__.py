@@ -1,0 +1,1 @@
+"""Ports played by a technology: one file or folder each, none knows another."""

@@ -1,0 +1,117 @@
+"""`SqliteDocuments`: the port's methods, each one trip to the database."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Self
+
+from dinoserve.adapters.sqlite import assets, embeddings, garbage, schema
+from dinoserve.adapters.sqlite.database import Database
+from dinoserve.domain.assets import Asset, Filter
+from dinoserve.domain.paging import AssetQuery, Page
+from dinoserve.domain.recipes import Recipe
+from dinoserve.domain.vectors import Embedding, Vector
+from dinoserve.ports import AssetChanges, IndexEntry
+
+
+class SqliteDocuments:
+    """`ports.DocumentStore` in one SQLite file; see there for what methods do.
+
+    Every write is committed and synced before it is acknowledged.
+
+    Raises:
+        UnavailableError: SQLite failed (every method).
+        StorageFullError: the disk is full (every method that writes).
+        InvalidInputError: text that is not Unicode (every method).
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: Path) -> AsyncGenerator[Self]:
+        """Open the file, creating it if absent, and close it at the end.
+
+        Raises:
+            DataFolderError: the file is damaged or newer than this code (it is left
+                untouched), or cannot be opened.
+        """
+        database = await asyncio.to_thread(Database, path)
+        try:
+            yield cls(database)
+        finally:
+            await asyncio.to_thread(database.close)
+
+    async def add(self, asset: Asset, embedding: Embedding | None) -> bool:
+        """Store asset and embedding together; return True if the asset is new."""
+        return await self._database.write(assets.add, asset, embedding)
+
+    async def get(self, ids: Collection[str]) -> dict[str, Asset]:
+        """Return the assets by id, absent ones left out."""
+        return await self._database.read(assets.get, ids)
+
+    async def find(self, query: AssetQuery) -> Page:
+        """Return a page, newest first, then by descending id."""
+        return await self._database.read(assets.find, query)
+
+    async def ids(self, collection: str, where: Filter) -> set[str]:
+        """Return the ids of every asset of the collection that matches."""
+        return await self._database.read(assets.ids, collection, where)
+
+    async def update(self, asset_id: str, changes: AssetChanges) -> Asset:
+        """Return the asset after the change; absent: AssetNotFoundError."""
+        return await self._database.write(assets.update, asset_id, changes)
+
+    async def remove(self, asset_id: str) -> Asset:
+        """Erase and return the asset; absent: AssetNotFoundError."""
+        return await self._database.write(assets.remove, asset_id)
+
+    async def put(self, embedding: Embedding) -> None:
+        """Store or replace the embedding; absent asset: AssetNotFoundError."""
+        await self._database.write(embeddings.put, embedding)
+
+    async def vectors(self, ids: Collection[str], recipe: str) -> dict[str, Vector]:
+        """Return read-only float32 vectors by asset id, absent ones left out."""
+        return await self._database.read(embeddings.vectors, ids, recipe)
+
+    async def scan(self, recipe: str) -> AsyncIterator[Sequence[IndexEntry]]:
+        """Yield every vector of the recipe, `embeddings.BATCH` at a time."""
+        position = 0
+        while True:
+            batch = await self._database.read(embeddings.batch, recipe, position)
+            if not batch.entries:
+                return
+            yield batch.entries
+            position = batch.last
+
+    async def counts(self) -> dict[str, int]:
+        """Return how many embeddings each recipe id has; none: left out."""
+        return await self._database.read(embeddings.counts)
+
+    async def save_recipe(self, recipe: Recipe) -> None:
+        """Keep the recipe's contents under its id; twice is the same as once."""
+        await self._database.write(embeddings.save_recipe, recipe)
+
+    async def recipes(self) -> list[Recipe]:
+        """Return every recipe kept, as first kept."""
+        return await self._database.read(embeddings.recipes)
+
+    async def mark(self, sha256: str) -> None:
+        """Note that bytes of this digest may soon exist without an asset."""
+        await self._database.write(garbage.mark, sha256)
+
+    async def unreferenced(self) -> list[str]:
+        """Return the marked digests that no asset has."""
+        return await self._database.read(garbage.unreferenced)
+
+    async def clear(self, sha256: str) -> None:
+        """Take the mark off; absent: nothing happens."""
+        await self._database.write(garbage.clear, sha256)
+
+    async def ping(self) -> str:
+        """Return e.g. `SQLite 3.40.1, schema 1`, as read from the file."""
+        number = await self._database.read(schema.version)
+        return f"SQLite {sqlite3.sqlite_version}, schema {number}"

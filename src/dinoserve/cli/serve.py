@@ -1,0 +1,131 @@
+"""`dinoserve serve`: the server, in this process, until it is told to stop."""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Annotated
+
+import typer
+import uvicorn
+from rich.console import Console
+
+from dinoserve import __version__
+from dinoserve.cli.config import load_settings
+from dinoserve.errors import StartUpError
+from dinoserve.services import Services
+from dinoserve.settings import Settings
+from dinoserve.telemetry import Metrics, configure_logging
+from dinoserve.wiring import check_bind, open_services, web_app
+
+_DRAIN_S = 30
+
+
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; else DINOSERVE_HOST.")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port; else DINOSERVE_PORT; 0: any free."),
+    ] = None,
+) -> None:
+    """Start the server."""
+    asked = {"host": host, "port": port}
+    given = {name: value for name, value in asked.items() if value is not None}
+    settings = load_settings(**given)
+    configure_logging(settings.log_level)
+    try:
+        asyncio.run(_serve(settings))
+    except StartUpError as error:
+        Console(stderr=True).print(
+            f"dinoserve cannot start: {error.detail}", markup=False, soft_wrap=True
+        )
+        raise typer.Exit(2) from error
+
+
+async def _serve(settings: Settings) -> None:
+    check_bind(settings)
+    metrics = Metrics()
+    with _bound_socket(settings) as listener:
+        async with open_services(settings, metrics) as services:
+            app = web_app(settings, metrics, lambda: _already_open(services))
+            config = uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=_DRAIN_S,
+            )
+            server = _Server(config)
+            server.say_when_ready(_banner(settings, services, listener))
+            await server.serve(sockets=[listener])
+
+
+@asynccontextmanager
+async def _already_open(services: Services) -> AsyncGenerator[Services]:
+    yield services
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that says when it is ready and leaves ending the process to us."""
+
+    _greeting = ""
+
+    def say_when_ready(self, text: str) -> None:
+        self._greeting = text
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(self._greeting, flush=True)
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        # Uvicorn's own version raises the signal again before stores are closed.
+        loop = asyncio.get_running_loop()
+        wanted = (signal.SIGINT, signal.SIGTERM)
+        for number in wanted:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in wanted:
+                loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _bound_socket(settings: Settings) -> Generator[socket.socket]:
+    """Bind before the model is loaded: a port in use should not cost a minute."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+        except OSError as error:
+            raise StartUpError(
+                f"{settings.host}:{settings.port} cannot be listened on:"
+                f" {error.strerror or error}. Stop what listens there, or choose"
+                " another with --port or DINOSERVE_PORT."
+            ) from error
+        yield listener
+
+
+def _banner(settings: Settings, services: Services, listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    card = services.models.card
+    lines = [
+        f"dinoserve {__version__} is ready on {url}",
+        f"  model  {card.recipe.model} ({card.kind}, {card.device}, {card.precision})",
+        *([f"  note   {card.note}"] if card.note else []),
+        f"  data   {settings.data.resolve()}",
+        f"  try    .venv/bin/dinoserve ingest ~/Pictures --url {url}",
+        f"         .venv/bin/dinoserve search photo.jpg --url {url}",
+        f"         curl -F file=@photo.jpg {url}/v1/assets",
+        f"  docs   {url}/docs",
+    ]
+    logging.getLogger(__name__).info("listening on %s", url)
+    return "\n".join(lines)

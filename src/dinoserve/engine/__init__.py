@@ -1,0 +1,1 @@
+"""From encoded bytes to vectors: the only home of pictures and tensors."""

@@ -1,0 +1,22 @@
+"""Use cases: each a frozen dataclass of ports with async methods."""
+
+from dataclasses import dataclass
+
+from dinoserve.services.assets import AssetService
+from dinoserve.services.embeddings import EmbeddingService
+from dinoserve.services.health import HealthService
+from dinoserve.services.models import ModelService
+from dinoserve.services.search import SearchService
+from dinoserve.services.similarity import SimilarityService
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One field per capability."""
+
+    assets: AssetService
+    embeddings: EmbeddingService
+    search: SearchService
+    similarity: SimilarityService
+    models: ModelService
+    health: HealthService

@@ -1,0 +1,231 @@
+"""Assets: keep what is given, change what is said of it, erase it everywhere."""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple, TypeVar
+
+from dinoserve.domain.assets import (
+    Asset,
+    ImageInfo,
+    asset_id,
+    check_collection,
+    check_metadata,
+)
+from dinoserve.domain.paging import AssetQuery, Page
+from dinoserve.domain.vectors import Embedding
+from dinoserve.errors import AssetNotFoundError, InvalidInputError, UnavailableError
+from dinoserve.ports import (
+    AssetChanges,
+    DocumentStore,
+    Embedder,
+    ImageFetcher,
+    ObjectStore,
+    Space,
+    VectorIndex,
+)
+from dinoserve.services.keyed_lock import KeyedLock
+from dinoserve.telemetry import Metrics
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An image as it is given: its bytes, and what is said of it."""
+
+    data: bytes
+    collection: str = "default"
+    filename: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, object] = field(default_factory=dict[str, object])
+    subject: str | None = None
+
+
+class Uploaded(NamedTuple):
+    """The asset, and whether it was not there before."""
+
+    asset: Asset
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AssetService:
+    """Keeps, shows, changes and erases assets."""
+
+    documents: DocumentStore
+    objects: ObjectStore
+    index: VectorIndex
+    embedder: Embedder
+    fetcher: ImageFetcher
+    metrics: Metrics
+    now: Callable[[], datetime]
+    _lock: KeyedLock = field(default_factory=KeyedLock)
+
+    async def upload(self, upload: Upload, *, embed: bool = True) -> Uploaded:
+        """Return the asset, durable and, with `embed`, searchable.
+
+        The same bytes in the same collection are the same asset: nothing that was
+        said of it before is changed.
+
+        Raises:
+            InvalidInputError: the image or what is said of it cannot be used.
+            OverloadedError, UnavailableError, StorageFullError: nothing is kept.
+        """
+        check_collection(upload.collection)
+        check_metadata(upload.metadata)
+        sha256 = await asyncio.to_thread(_sha256, upload.data)
+        known = await self._find(asset_id(upload.collection, sha256))
+        recipe = self.embedder.card.recipe.id
+        if known and (not embed or known.has_recipe(recipe)):
+            await self._restore_bytes(known, upload.data)
+            return Uploaded(known, is_new=False)
+        asset, embedding = await self._understand(upload, sha256, embed=embed)
+        return await _to_the_end(self._keep(asset, upload.data, embedding))
+
+    async def fetch(self, url: str) -> bytes:
+        """Return the bytes behind the URL, where fetching is allowed."""
+        with self.metrics.stage("fetch"):
+            return await self.fetcher.fetch(url)
+
+    async def get(self, asset_id: str) -> Asset:
+        """Return the asset. Absent: AssetNotFoundError."""
+        if asset := await self._find(asset_id):
+            return asset
+        raise _absent(asset_id)
+
+    async def find(self, query: AssetQuery) -> Page:
+        """Return a page of assets, newest first."""
+        return await self.documents.find(query)
+
+    async def update(self, asset_id: str, changes: AssetChanges) -> Asset:
+        """Return the asset after the change. Absent: AssetNotFoundError."""
+        if changes.metadata is not None:
+            check_metadata(changes.metadata)
+        return await self.documents.update(asset_id, changes)
+
+    async def read(self, asset: Asset, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Return the original's bytes [start, stop), in chunks.
+
+        Raises:
+            UnavailableError: the store lost the bytes; before the first chunk.
+        """
+        if await self.objects.size(asset.sha256) != asset.size_bytes:
+            raise UnavailableError(
+                "The original of this asset is missing from the object store;"
+                " upload the same bytes again to restore it.",
+                port="objects",
+            )
+        return self.objects.read(asset.sha256, start, stop)
+
+    async def remove(self, asset_id: str) -> None:
+        """Erase the asset with everything derived. Absent: AssetNotFoundError."""
+        asset = await self.get(asset_id)
+        await _to_the_end(self._erase(asset))
+
+    async def sweep(self) -> int:
+        """Remove bytes that belong to no asset; return how many digests.
+
+        Run before the first request: a crash may have left some.
+        """
+        digests = await self.documents.unreferenced()
+        for sha256 in digests:
+            await self._drop_bytes(sha256)
+        return len(digests)
+
+    async def _find(self, asset_id: str) -> Asset | None:
+        return (await self.documents.get([asset_id])).get(asset_id)
+
+    async def _understand(
+        self, upload: Upload, sha256: str, *, embed: bool
+    ) -> tuple[Asset, Embedding | None]:
+        """Decode and embed before anything is stored: bad input leaves nothing."""
+        key = asset_id(upload.collection, sha256)
+        try:
+            if not embed:
+                image = await self.embedder.inspect(upload.data)
+                return self._record(upload, sha256, image), None
+            [embedded] = await self.embedder.embed([upload.data])
+        except InvalidInputError as error:
+            raise error.at("file") from error
+        recipe = self.embedder.card.recipe.id
+        asset = self._record(upload, sha256, embedded.image)
+        return asset, Embedding(key, recipe, embedded.vector)
+
+    def _record(self, upload: Upload, sha256: str, image: ImageInfo) -> Asset:
+        return Asset(
+            id=asset_id(upload.collection, sha256),
+            collection=upload.collection,
+            sha256=sha256,
+            filename=upload.filename,
+            image=image,
+            size_bytes=len(upload.data),
+            created_at=self.now(),
+            tags=upload.tags,
+            metadata=upload.metadata,
+            subject=upload.subject,
+        )
+
+    async def _keep(
+        self, asset: Asset, data: bytes, embedding: Embedding | None
+    ) -> Uploaded:
+        async with self._lock(asset.sha256):
+            try:
+                with self.metrics.stage("store"):
+                    await self.documents.mark(asset.sha256)
+                    await self.objects.put(asset.sha256, data)
+                    is_new = await self.documents.add(asset, embedding)
+            except Exception:
+                await self._tidy_after_failure(asset.sha256)
+                raise
+            if embedding:
+                space = Space(asset.collection, embedding.recipe)
+                await self.index.upsert(space, [asset.id], embedding.vector[None])
+        return Uploaded(await self.get(asset.id), is_new)
+
+    async def _restore_bytes(self, asset: Asset, data: bytes) -> None:
+        if await self.objects.size(asset.sha256) == asset.size_bytes:
+            return
+        _log.warning("the original of asset %s was lost; restoring it", asset.id)
+        async with self._lock(asset.sha256):
+            await self.documents.mark(asset.sha256)
+            await self.objects.put(asset.sha256, data)
+            await self.documents.add(asset, None)
+
+    async def _erase(self, asset: Asset) -> None:
+        async with self._lock(asset.sha256):
+            erased = await self.documents.remove(asset.id)
+            for ref in erased.embeddings:
+                await self.index.delete(
+                    Space(erased.collection, ref.recipe), [erased.id]
+                )
+            if asset.sha256 in await self.documents.unreferenced():
+                await self._drop_bytes(asset.sha256)
+
+    async def _drop_bytes(self, sha256: str) -> None:
+        await self.objects.delete(sha256)
+        await self.documents.clear(sha256)
+
+    async def _tidy_after_failure(self, sha256: str) -> None:
+        try:
+            if sha256 in await self.documents.unreferenced():
+                await self._drop_bytes(sha256)
+        except UnavailableError:
+            _log.warning("bytes %s are left for the sweep at the next start", sha256)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _absent(asset_id: str) -> AssetNotFoundError:
+    return AssetNotFoundError(f"No asset has the id {asset_id}.", value=asset_id)
+
+
+async def _to_the_end(work: Awaitable[_T]) -> _T:
+    """Finish the work even if the caller leaves: a store is never half-written."""
+    return await asyncio.shield(asyncio.ensure_future(work))

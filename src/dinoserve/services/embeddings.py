@@ -1,0 +1,180 @@
+"""Embeddings: vectors for bytes, URLs and assets, and the one rule on recipes."""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from dinoserve.domain.assets import Asset
+from dinoserve.domain.recipes import Recipe
+from dinoserve.domain.vectors import Embedding, Vector
+from dinoserve.errors import (
+    AssetNotFoundError,
+    ConflictError,
+    DinoserveError,
+    InvalidInputError,
+    NotEmbeddedError,
+    RecipeMismatchError,
+)
+from dinoserve.ports import DocumentStore, Embedder, ObjectStore, Space, VectorIndex
+from dinoserve.services.assets import AssetService
+
+
+class Encoded(NamedTuple):
+    """An image as encoded bytes."""
+
+    data: bytes
+
+
+class Linked(NamedTuple):
+    """An image behind a URL."""
+
+    url: str
+
+
+class Kept(NamedTuple):
+    """An image that is an asset."""
+
+    asset_id: str
+
+
+Source: TypeAlias = Encoded | Linked | Kept
+
+
+class Computed(NamedTuple):
+    """A vector, and how many tokens were computed for it (0: it was stored)."""
+
+    vector: Vector
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingService:
+    """Gives vectors under the recipe that is loaded."""
+
+    documents: DocumentStore
+    objects: ObjectStore
+    index: VectorIndex
+    embedder: Embedder
+    assets: AssetService
+
+    @property
+    def recipe(self) -> Recipe:
+        """Return the recipe that every new vector has."""
+        return self.embedder.card.recipe
+
+    async def embed(self, sources: Sequence[Source]) -> list[Computed]:
+        """Return one vector per source, in order; all of them or an error.
+
+        An asset's stored vector is used if it has this recipe; else it is computed
+        from the original and stored, which is how assets move to a new recipe.
+
+        Raises:
+            DinoserveError: the first source that cannot be used; `field` is
+                `input[i]`.
+        """
+        kept = {item.asset_id for item in sources if isinstance(item, Kept)}
+        stored = await self.documents.vectors(kept, self.recipe.id)
+        results = {
+            position: Computed(stored[source.asset_id], 0)
+            for position, source in enumerate(sources)
+            if isinstance(source, Kept) and source.asset_id in stored
+        }
+        missing = [at for at in range(len(sources)) if at not in results]
+        images = await self._all_bytes(sources, missing)
+        computed = dict(zip(missing, await self._compute(images, missing), strict=True))
+        await self._store_missing(sources, computed)
+        results |= computed
+        return [results[position] for position in range(len(sources))]
+
+    async def vectors_of(self, ids: Collection[str]) -> dict[str, Vector]:
+        """Return the stored vector of every id, under the loaded recipe.
+
+        Raises:
+            AssetNotFoundError: one of them does not exist.
+            RecipeMismatchError: one has vectors of another recipe only.
+            NotEmbeddedError: one has no vector at all.
+        """
+        vectors = await self.documents.vectors(ids, self.recipe.id)
+        absent = [key for key in ids if key not in vectors]
+        if absent:
+            found = await self.documents.get(absent)
+            raise self.why_no_vector(absent[0], found.get(absent[0]))
+        return vectors
+
+    def why_no_vector(self, asset_id: str, asset: Asset | None) -> DinoserveError:
+        """Return the error that says why this asset has no usable vector."""
+        if asset is None:
+            return AssetNotFoundError(
+                f"No asset has the id {asset_id}.", value=asset_id
+            )
+        if asset.embeddings:
+            return self.mismatch(asset.embeddings[0].recipe, asset_id)
+        return NotEmbeddedError(
+            f"Asset {asset_id} was stored without an embedding."
+            ' POST /v1/embeddings {"input": "' + asset_id + '"} gives it one.',
+            value=asset_id,
+        )
+
+    def mismatch(self, other: str, asset_id: str | None = None) -> ConflictError:
+        """Return the error that refuses to let two recipes meet."""
+        whose = f"Asset {asset_id} has" if asset_id else "What was given has"
+        return RecipeMismatchError(
+            f"{whose} vectors of recipe {other}, but this server computes recipe"
+            f" {self.recipe.id} ({self.recipe.model}); they cannot be compared."
+            " Re-embed with `dinoserve reembed`, or by POST /v1/embeddings with"
+            " asset ids, or load the other model (GET /v1/models lists recipes).",
+            value=other,
+            limit=self.recipe.id,
+        )
+
+    async def _all_bytes(
+        self, sources: Sequence[Source], positions: Sequence[int]
+    ) -> list[bytes]:
+        async def one(position: int) -> bytes:
+            try:
+                return await self._bytes(sources[position])
+            except InvalidInputError as error:
+                raise error.at(f"input[{position}]") from error
+
+        return list(await asyncio.gather(*(one(at) for at in positions)))
+
+    async def _bytes(self, source: Source) -> bytes:
+        match source:
+            case Encoded(data):
+                return data
+            case Linked(url):
+                return await self.assets.fetch(url)
+            case Kept(asset_id):
+                asset = await self.assets.get(asset_id)
+                chunks = await self.assets.read(asset, 0, asset.size_bytes)
+                return b"".join([chunk async for chunk in chunks])
+
+    async def _compute(
+        self, images: Sequence[bytes], positions: Sequence[int]
+    ) -> list[Computed]:
+        if not images:
+            return []
+        try:
+            results = await self.embedder.embed(images)
+        except InvalidInputError as error:
+            field = str(error.extra.get("field", ""))
+            if field.startswith("images["):
+                position = positions[int(field.removeprefix("images[").rstrip("]"))]
+                raise error.at(f"input[{position}]") from error
+            raise
+        return [Computed(result.vector, result.tokens) for result in results]
+
+    async def _store_missing(
+        self, sources: Sequence[Source], computed: dict[int, Computed]
+    ) -> None:
+        for position, result in computed.items():
+            source = sources[position]
+            if isinstance(source, Kept):
+                await self._store(source.asset_id, result.vector)
+
+    async def _store(self, asset_id: str, vector: Vector) -> None:
+        asset = await self.assets.get(asset_id)
+        await self.documents.put(Embedding(asset_id, self.recipe.id, vector))
+        space = Space(asset.collection, self.recipe.id)
+        await self.index.upsert(space, [asset_id], vector[None])

@@ -1,0 +1,163 @@
+"""Search: the nearest assets to an asset, an image or a vector."""
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+
+from dinoserve.domain.assets import Asset, Filter, check_collection
+from dinoserve.domain.paging import AssetQuery
+from dinoserve.domain.similarity import Hit
+from dinoserve.domain.vectors import Vector, normalise
+from dinoserve.errors import InvalidInputError
+from dinoserve.ports import DocumentStore, Space, VectorIndex
+from dinoserve.services.embeddings import EmbeddingService, Encoded, Kept, Linked
+from dinoserve.telemetry import Metrics
+
+
+class Given(NamedTuple):
+    """A vector the caller brings, and the recipe it says it has."""
+
+    vector: Vector
+    recipe: str | None
+
+
+Query: TypeAlias = Kept | Encoded | Linked | Given
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """What to look for and where.
+
+    Attributes:
+        k: hits wanted, at least 1.
+        min_score: only cosines at least this great.
+    """
+
+    query: Query
+    collection: str = "default"
+    k: int = 10
+    where: Filter = Filter()
+    min_score: float = -1.0
+
+
+class Found(NamedTuple):
+    """An asset and its cosine to the query."""
+
+    asset: Asset
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """Hits, best first; `exact` tells that every vector was compared."""
+
+    recipe: str
+    exact: bool
+    took_ms: float
+    hits: list[Found]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchService:
+    """Finds the nearest assets under the loaded recipe."""
+
+    documents: DocumentStore
+    index: VectorIndex
+    embeddings: EmbeddingService
+    metrics: Metrics
+
+    async def fill(self) -> int:
+        """Read every vector of the loaded recipe into the index; return how many."""
+        recipe = self.embeddings.recipe.id
+        total = 0
+        async for batch in self.documents.scan(recipe):
+            for collection in {entry.collection for entry in batch}:
+                rows = [entry for entry in batch if entry.collection == collection]
+                await self.index.upsert(
+                    Space(collection, recipe),
+                    [row.asset_id for row in rows],
+                    np.stack([row.vector for row in rows]),
+                )
+            total += len(batch)
+        return total
+
+    async def search(self, request: SearchRequest) -> SearchResult:
+        """Return the nearest assets; the query asset itself is left out.
+
+        Raises:
+            InvalidInputError: the query's image or vector cannot be used.
+            AssetNotFoundError, NotEmbeddedError: the query asset has no vector.
+            RecipeMismatchError: query or collection is of another recipe.
+        """
+        check_collection(request.collection)
+        vector = await self._vector(request.query)
+        space = Space(request.collection, self.embeddings.recipe.id)
+        await self._refuse_other_recipes(space)
+        start = time.perf_counter()
+        with self.metrics.stage("search"):
+            hits = await self._hits(request, space, vector)
+            found = await self._found(hits, request)
+        took_ms = (time.perf_counter() - start) * 1000
+        return SearchResult(space.recipe, exact=True, took_ms=took_ms, hits=found)
+
+    async def _vector(self, query: Query) -> Vector:
+        match query:
+            case Given(vector, recipe):
+                return self._check_given(vector, recipe)
+            case Kept(asset_id):
+                return (await self.embeddings.vectors_of([asset_id]))[asset_id]
+            case _:
+                try:
+                    [computed] = await self.embeddings.embed([query])
+                except InvalidInputError as error:
+                    raise error.at("query.image") from error
+                return computed.vector
+
+    def _check_given(self, vector: Vector, recipe: str | None) -> Vector:
+        wanted = self.embeddings.recipe
+        if recipe is not None and recipe != wanted.id:
+            raise self.embeddings.mismatch(recipe)
+        if len(vector) != wanted.dimension:
+            raise InvalidInputError(
+                f"Recipe {wanted.id} has vectors of {wanted.dimension} numbers;"
+                f" this one has {len(vector)}.",
+                field="query.vector",
+                limit=wanted.dimension,
+                value=len(vector),
+            )
+        return normalise(vector)
+
+    async def _refuse_other_recipes(self, space: Space) -> None:
+        """An empty answer would hide that everything is of another recipe."""
+        if await self.index.count(space):
+            return
+        page = await self.documents.find(AssetQuery(space.collection, limit=50))
+        others = {ref.recipe for asset in page.assets for ref in asset.embeddings}
+        if others:
+            raise self.embeddings.mismatch(min(others))
+
+    async def _hits(
+        self, request: SearchRequest, space: Space, vector: Vector
+    ) -> list[Hit]:
+        among: Collection[str] | None = None
+        if request.where:
+            among = await self.documents.ids(request.collection, request.where)
+        # One more than asked for, because the query asset is its own best hit.
+        return await self.index.search(space, vector, request.k + 1, among)
+
+    async def _found(self, hits: list[Hit], request: SearchRequest) -> list[Found]:
+        own = request.query.asset_id if isinstance(request.query, Kept) else None
+        kept = [
+            hit
+            for hit in hits
+            if hit.asset_id != own and hit.score >= request.min_score
+        ][: request.k]
+        assets = await self.documents.get([hit.asset_id for hit in kept])
+        return [
+            Found(assets[hit.asset_id], hit.score)
+            for hit in kept
+            if hit.asset_id in assets
+        ]

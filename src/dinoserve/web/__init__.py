@@ -1,0 +1,1 @@
+"""The HTTP edge: routes of a few lines over the services."""

@@ -1,0 +1,78 @@
+"""The application: routes, middleware, errors and one lifespan."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.openapi.utils import get_openapi
+
+from dinoserve import __version__
+from dinoserve.services import Services
+from dinoserve.telemetry import Metrics
+from dinoserve.web import problems
+from dinoserve.web.deps import CallerLeftError, WebOptions
+from dinoserve.web.middleware import OPEN_PATHS, Bounded, Guarded, Observed
+from dinoserve.web.routes import assets, embeddings, models, search, system
+
+OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
+
+
+def create_app(
+    open_services: OpenServices, options: WebOptions, metrics: Metrics
+) -> FastAPI:
+    """Return the app; the services are open from its start-up to its shutdown."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        async with open_services() as services:
+            app.state.services = services
+            yield
+
+    app = FastAPI(
+        title="dinoserve",
+        version=__version__,
+        summary="Self-hosted service for DINOv3 visual features.",
+        lifespan=lifespan,
+    )
+    app.state.options = options
+    app.state.metrics = metrics
+    for module in (assets, embeddings, search, models, system):
+        app.include_router(module.router)
+    problems.install(app)
+    app.add_exception_handler(CallerLeftError, _on_caller_left)
+    app.add_middleware(Bounded, max_bytes=options.max_body_bytes)
+    app.add_middleware(Guarded, key_digests=options.key_digests)
+    app.add_middleware(Observed, metrics=metrics)
+    app.openapi = lambda: _openapi(app)
+    return app
+
+
+async def _on_caller_left(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=499)
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """Return the document as the wire is: our 422 body, and the API key."""
+    if app.openapi_schema:
+        return app.openapi_schema
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        summary=app.summary,
+        routes=app.routes,
+    )
+    components = document["components"]
+    for model in (problems.Problem, problems.OpenAIError):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        components["schemas"].update(schema.pop("$defs", {}))
+        components["schemas"][model.__name__] = schema
+    for unused in ("HTTPValidationError", "ValidationError"):
+        components["schemas"].pop(unused, None)
+    components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    for path, item in document["paths"].items():
+        if path not in OPEN_PATHS:
+            for operation in item.values():
+                operation["security"] = [{"key": []}, {}]
+    app.openapi_schema = document
+    return document

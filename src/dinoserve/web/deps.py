@@ -1,0 +1,78 @@
+"""What routes are given: the services, the options, and a caller who may leave."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Request
+
+from dinoserve.services import Services
+from dinoserve.telemetry import Metrics
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class WebOptions:
+    """What the HTTP edge itself must know.
+
+    Attributes:
+        key_digests: SHA-256 of every API key; empty means no key is asked for.
+        max_body_bytes: bound on a request body.
+        max_inputs: bound on the images of one embeddings request.
+    """
+
+    key_digests: tuple[bytes, ...]
+    max_body_bytes: int
+    max_inputs: int
+
+
+class CallerLeftError(Exception):
+    """The caller closed the connection; nobody reads the answer."""
+
+
+def services(request: Request) -> Services:
+    """Return the services that the app's lifespan opened."""
+    return request.app.state.services
+
+
+def options(request: Request) -> WebOptions:
+    """Return the options of the HTTP edge."""
+    return request.app.state.options
+
+
+def metrics(request: Request) -> Metrics:
+    """Return the figures of this app."""
+    return request.app.state.metrics
+
+
+ServicesDep = Annotated[Services, Depends(services)]
+OptionsDep = Annotated[WebOptions, Depends(options)]
+MetricsDep = Annotated[Metrics, Depends(metrics)]
+
+
+async def unless_caller_leaves(request: Request, work: Coroutine[Any, Any, _T]) -> _T:
+    """Return what the work gives; cancel it once the caller has left.
+
+    Call it after the body was read, so that the next message is the farewell.
+
+    Raises:
+        CallerLeftError: the work was cancelled.
+    """
+    task = asyncio.create_task(work)
+    farewell = asyncio.create_task(_farewell(request))
+    try:
+        await asyncio.wait({task, farewell}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise CallerLeftError
+    finally:
+        farewell.cancel()
+        task.cancel()
+        await asyncio.gather(task, farewell, return_exceptions=True)
+
+
+async def _farewell(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,224 @@
+"""Errors over HTTP: one table, one body (RFC 9457), one shape for OpenAI's routes."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from dinoserve.errors import (
+    BodyTooLargeError,
+    ConflictError,
+    DinoserveError,
+    FetchFailedError,
+    ImageTooLargeError,
+    ImageUnsupportedError,
+    InvalidInputError,
+    NotFoundError,
+    OverloadedError,
+    RangeError,
+    StorageFullError,
+    UnauthorizedError,
+    UnavailableError,
+)
+from dinoserve.telemetry import request_id
+
+_log = logging.getLogger(__name__)
+
+# The nearest class in an error's ancestry decides.
+STATUS: dict[type[DinoserveError], tuple[int, str]] = {
+    InvalidInputError: (422, "The request cannot be used as it is"),
+    ImageUnsupportedError: (415, "Not an image that is read here"),
+    ImageTooLargeError: (413, "The image is too large"),
+    BodyTooLargeError: (413, "The request body is too large"),
+    RangeError: (416, "The byte range lies outside the content"),
+    FetchFailedError: (422, "The URL did not give an image"),
+    NotFoundError: (404, "There is no such thing"),
+    ConflictError: (409, "The request does not fit the present state"),
+    UnauthorizedError: (401, "A valid API key is needed"),
+    OverloadedError: (429, "Too much work is waiting"),
+    UnavailableError: (503, "Something the service needs does not answer"),
+    StorageFullError: (507, "The store is full"),
+}
+INTERNAL = (500, "internal", "This is a fault of the server")
+ROUTING = {404: "route-not-found", 405: "method-not-allowed"}
+OPENAI_ROUTES = ("/v1/embeddings", "/embeddings", "/v1/models")
+
+
+class Fault(BaseModel):
+    """One thing that is wrong with a request."""
+
+    pointer: str = Field(description="JSON pointer, or place and name of a parameter.")
+    detail: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem document."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="`/problems/<code>`; stable.")
+    title: str
+    status: int
+    detail: str
+    instance: str = Field(description="The request id, as in `x-request-id`.")
+    errors: list[Fault] | None = None
+
+
+class OpenAIErrorBody(BaseModel):
+    """What OpenAI's clients look for in an error."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class OpenAIError(BaseModel):
+    """An error in OpenAI's shape."""
+
+    error: OpenAIErrorBody
+
+
+def responses(*kinds: type[DinoserveError]) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses=` of a route that may fail in these ways."""
+    return _declare(kinds, "application/problem+json", "Problem")
+
+
+def openai_responses(*kinds: type[DinoserveError]) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses=` of a route in OpenAI's shape."""
+    return _declare(kinds, "application/json", "OpenAIError")
+
+
+def _declare(
+    kinds: Sequence[type[DinoserveError]], media_type: str, schema: str
+) -> dict[int | str, dict[str, Any]]:
+    codes: dict[int, list[str]] = {}
+    for kind in (*kinds, InvalidInputError, BodyTooLargeError, UnauthorizedError):
+        codes.setdefault(status_of(kind)[0], []).append(f"`{kind.code}`")
+    content = {media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {
+        status: {"description": " · ".join(names), "content": content}
+        for status, names in sorted(codes.items())
+    }
+
+
+def status_of(kind: type[DinoserveError]) -> tuple[int, str]:
+    """Return the HTTP status and title of an error class."""
+    for ancestor in kind.__mro__:
+        if ancestor in STATUS:
+            return STATUS[ancestor]
+    return INTERNAL[0], INTERNAL[2]
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of the app as a problem."""
+    app.add_exception_handler(DinoserveError, _on_expected)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, _on_bug)
+
+
+def answer(path: str, error: DinoserveError) -> JSONResponse:
+    """Return the error as an answer in the shape that the path's clients read."""
+    status, title = status_of(type(error))
+    headers: dict[str, str] = {}
+    if isinstance(error, OverloadedError):
+        headers["retry-after"] = str(error.retry_after_s)
+    if isinstance(error, UnauthorizedError):
+        headers["www-authenticate"] = "Bearer"
+    body = _body(path, status, (error.code, title), error.detail, **error.extra)
+    return _respond(path, status, body, headers)
+
+
+def _body(
+    path: str, status: int, kind: tuple[str, str], detail: str, **extra: object
+) -> dict[str, object]:
+    code, title = kind
+    if path.startswith(OPENAI_ROUTES):
+        family = "invalid_request_error" if status < 500 else "server_error"  # noqa: PLR2004 - 5xx begins here
+        return {
+            "error": {
+                "message": detail,
+                "type": family,
+                "param": extra.get("field"),
+                "code": code,
+            }
+        }
+    return {
+        "type": f"/problems/{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": request_id.get(),
+        **extra,
+    }
+
+
+def _respond(
+    path: str, status: int, body: object, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    is_openai = path.startswith(OPENAI_ROUTES)
+    media_type = "application/json" if is_openai else "application/problem+json"
+    return JSONResponse(body, status, headers, media_type)
+
+
+async def _on_expected(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, DinoserveError):  # Starlette's signature is that wide
+        return await _on_bug(request, error)
+    _log.warning("%s: %s", error.code, error.detail)
+    return answer(request.url.path, error)
+
+
+async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
+    faults = error.errors() if isinstance(error, RequestValidationError) else []
+    errors = [
+        {"pointer": _pointer(fault["loc"]), "detail": str(fault["msg"])[:300]}
+        for fault in faults[:20]
+    ]
+    first = errors[0] if errors else {"pointer": "", "detail": "unreadable"}
+    body = _body(
+        request.url.path,
+        422,
+        (InvalidInputError.code, STATUS[InvalidInputError][1]),
+        f"{first['pointer']}: {first['detail']}",
+        field=first["pointer"],
+        errors=errors,
+    )
+    return _respond(request.url.path, 422, body)
+
+
+def _pointer(loc: Sequence[int | str]) -> str:
+    where, *path = loc
+    if where == "body":
+        return "/" + "/".join(str(part) for part in path)
+    return ":".join(str(part) for part in loc)
+
+
+async def _on_http(request: Request, error: Exception) -> JSONResponse:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = dict(getattr(error, "headers", None) or {})
+    code = ROUTING.get(status, InvalidInputError.code)
+    detail = str(getattr(error, "detail", "")) or "The request could not be read."
+    if status == 404:  # noqa: PLR2004 - the framework's own "no such route"
+        detail = f"There is no {request.url.path[:200]}; see /docs for what there is."
+    if status == 405:  # noqa: PLR2004 - the framework's own "no such method"
+        allowed = headers.get("allow", "another method")
+        detail = f"{request.method} is not possible here; {allowed} is."
+    body = _body(request.url.path, status, (code, detail.split(";")[0]), detail)
+    return _respond(request.url.path, status, body, headers)
+
+
+async def _on_bug(request: Request, error: Exception) -> JSONResponse:
+    _log.error("a bug in %s", request.url.path, exc_info=error)
+    status, code, title = INTERNAL
+    detail = f"Please report it with the request id {request_id.get()}."
+    return _respond(
+        request.url.path,
+        status,
+        _body(request.url.path, status, (code, title), detail),
+    )

@@ -1,0 +1,1 @@
+"""One file per capability, with its request and response models."""

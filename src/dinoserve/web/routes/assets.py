@@ -1,0 +1,199 @@
+"""Assets over HTTP: give, list, show, change, erase."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import AwareDatetime, BaseModel
+
+from dinoserve.domain.assets import ASSET_ID_PATTERN, Asset, Filter
+from dinoserve.domain.paging import MAX_PAGE, AssetQuery, Cursor
+from dinoserve.errors import (
+    AssetNotFoundError,
+    FetchDisabledError,
+    FetchFailedError,
+    FetchRefusedError,
+    ImageDamagedError,
+    ImageEmptyError,
+    ImageTooLargeError,
+    ImageUnsupportedError,
+    OverloadedError,
+    RangeError,
+    StorageFullError,
+    UnavailableError,
+)
+from dinoserve.ports import AssetChanges
+from dinoserve.web.content import portion
+from dinoserve.web.deps import ServicesDep, unless_caller_leaves
+from dinoserve.web.problems import responses
+from dinoserve.web.schemas import (
+    AssetView,
+    Body,
+    CollectionText,
+    SubjectText,
+    TagList,
+    TagText,
+)
+from dinoserve.web.uploads import UPLOAD_BODY, read_upload
+
+router = APIRouter(prefix="/v1/assets", tags=["assets"])
+
+AssetIdPath = Annotated[str, Path(pattern=ASSET_ID_PATTERN)]
+
+
+class AssetPage(BaseModel):
+    """Some assets, newest first."""
+
+    assets: list[AssetView]
+    next_cursor: str | None
+
+
+class AssetPatch(Body):
+    """What to change; a field left out stays as it is, `subject: null` clears it."""
+
+    tags: TagList = []
+    metadata: dict[str, object] = {}
+    subject: SubjectText | None = None
+
+    def to_domain(self) -> AssetChanges:
+        """Return the changes that were really asked for."""
+        asked = self.model_fields_set
+        return AssetChanges(
+            tags=tuple(dict.fromkeys(self.tags)) if "tags" in asked else None,
+            metadata=self.metadata if "metadata" in asked else None,
+            subject=self.subject,
+            clear_subject="subject" in asked and self.subject is None,
+        )
+
+
+@router.post(
+    "",
+    response_model=AssetView,
+    status_code=201,
+    openapi_extra=UPLOAD_BODY,
+    responses={200: {"model": AssetView, "description": "It was already there."}}
+    | responses(
+        ImageEmptyError,
+        ImageDamagedError,
+        ImageTooLargeError,
+        ImageUnsupportedError,
+        FetchDisabledError,
+        FetchRefusedError,
+        FetchFailedError,
+        OverloadedError,
+        UnavailableError,
+        StorageFullError,
+    ),
+)
+async def upload_asset(
+    request: Request, response: Response, services: ServicesDep, *, embed: bool = True
+) -> AssetView:
+    """Keep an image; it is stored, embedded and searchable when the answer arrives.
+
+    The same bytes in the same collection give the same asset (200 instead of 201)
+    and change nothing that was said of it. `embed=false` only stores.
+    """
+    upload = await read_upload(request, services.assets)
+    work = services.assets.upload(upload, embed=embed)
+    asset, is_new = await unless_caller_leaves(request, work)
+    response.status_code = 201 if is_new else 200
+    response.headers["location"] = f"/v1/assets/{asset.id}"
+    return AssetView.of(asset)
+
+
+@router.get("", responses=responses(UnavailableError))
+async def list_assets(
+    services: ServicesDep,
+    collection: CollectionText | None = None,
+    tag: Annotated[list[TagText], Query(max_length=64)] = [],  # noqa: B006 - FastAPI copies it
+    created_from: AwareDatetime | None = None,
+    created_until: AwareDatetime | None = None,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+) -> AssetPage:
+    """List assets, newest first; `tag` may be repeated, all must be there."""
+    query = AssetQuery(
+        collection=collection,
+        where=Filter(tags=frozenset(tag)),
+        created_from=created_from,
+        created_until=created_until,
+        after=Cursor.decode(cursor) if cursor else None,
+        limit=limit,
+    )
+    page = await services.assets.find(query)
+    return AssetPage(
+        assets=[AssetView.of(asset) for asset in page.assets],
+        next_cursor=page.next.encode() if page.next else None,
+    )
+
+
+@router.get("/{asset_id}", responses=responses(AssetNotFoundError, UnavailableError))
+async def get_asset(asset_id: AssetIdPath, services: ServicesDep) -> AssetView:
+    """Show one asset."""
+    return AssetView.of(await services.assets.get(asset_id))
+
+
+@router.patch(
+    "/{asset_id}",
+    responses=responses(AssetNotFoundError, UnavailableError, StorageFullError),
+)
+async def change_asset(
+    asset_id: AssetIdPath, patch: AssetPatch, services: ServicesDep
+) -> AssetView:
+    """Replace tags, metadata or subject."""
+    changed = await services.assets.update(asset_id, patch.to_domain())
+    return AssetView.of(changed)
+
+
+@router.delete(
+    "/{asset_id}",
+    status_code=204,
+    responses=responses(AssetNotFoundError, UnavailableError, StorageFullError),
+)
+async def erase_asset(asset_id: AssetIdPath, services: ServicesDep) -> None:
+    """Erase the asset: its record, its vectors, and its bytes if no one else's."""
+    await services.assets.remove(asset_id)
+
+
+@router.api_route(
+    "/{asset_id}/content",
+    methods=["GET", "HEAD"],
+    response_class=Response,
+    responses={
+        200: {"content": {"image/*": {}}, "description": "The original."},
+        206: {"content": {"image/*": {}}, "description": "The bytes asked for."},
+        304: {"description": "The caller's copy is right."},
+    }
+    | responses(AssetNotFoundError, RangeError, UnavailableError),
+)
+async def get_content(
+    asset_id: AssetIdPath, request: Request, services: ServicesDep
+) -> Response:
+    """Send the original, whole or one range of it; it never changes."""
+    asset = await services.assets.get(asset_id)
+    etag = f'"{asset.sha256}"'
+    wanted = portion(request.headers, etag, asset.size_bytes)
+    headers = _content_headers(asset, etag)
+    if wanted.status == 304:  # noqa: PLR2004 - not modified
+        return Response(status_code=304, headers=headers)
+    headers["content-length"] = str(wanted.stop - wanted.start)
+    if wanted.status == 206:  # noqa: PLR2004 - partial content
+        span = f"{wanted.start}-{wanted.stop - 1}"
+        headers["content-range"] = f"bytes {span}/{asset.size_bytes}"
+    chunks = await services.assets.read(asset, wanted.start, wanted.stop)
+    if request.method == "HEAD":
+        return Response(None, wanted.status, headers, asset.image.media_type)
+    return StreamingResponse(
+        chunks, wanted.status, headers, media_type=asset.image.media_type
+    )
+
+
+def _content_headers(asset: Asset, etag: str) -> dict[str, str]:
+    return {
+        "etag": etag,
+        "accept-ranges": "bytes",
+        "cache-control": "private, max-age=31536000, immutable",
+        # The bytes are a stranger's: a browser must not guess a type from them.
+        "x-content-type-options": "nosniff",
+        "content-security-policy": "default-src 'none'; sandbox",
+    }

@@ -1,0 +1,161 @@
+"""Search and similarity over HTTP."""
+
+import asyncio
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field, FiniteFloat
+
+from dinoserve.errors import (
+    AssetNotFoundError,
+    FetchDisabledError,
+    FetchFailedError,
+    FetchRefusedError,
+    ImageDamagedError,
+    ImageEmptyError,
+    ImageTooLargeError,
+    ImageUnsupportedError,
+    InvalidInputError,
+    NotEmbeddedError,
+    OverloadedError,
+    RecipeMismatchError,
+    UnavailableError,
+)
+from dinoserve.services.embeddings import Kept
+from dinoserve.services.search import Given, Query, SearchRequest
+from dinoserve.web.deps import ServicesDep, unless_caller_leaves
+from dinoserve.web.problems import responses
+from dinoserve.web.schemas import (
+    AssetIdText,
+    AssetView,
+    Body,
+    CollectionText,
+    FilterBody,
+)
+from dinoserve.web.sources import source_of
+
+router = APIRouter(tags=["search"])
+
+AssetIdList = Annotated[list[AssetIdText], Field(min_length=1, max_length=1000)]
+
+
+class QueryBody(Body):
+    """What to search by: exactly one of `asset`, `image`, `vector`."""
+
+    asset: AssetIdText | None = None
+    image: str | None = Field(None, description="Data URI or https URL.")
+    vector: list[FiniteFloat] | None = Field(
+        None, min_length=1, max_length=65_536, description="Need not have unit length."
+    )
+    recipe: str | None = Field(
+        None, description="The recipe of `vector`; refused if it is not the loaded one."
+    )
+
+    def to_domain(self) -> Query:
+        """Return the query, its base64 decoded."""
+        given = [self.asset, self.image, self.vector]
+        if sum(item is not None for item in given) != 1:
+            raise InvalidInputError(
+                "Give exactly one of `asset`, `image` and `vector`.", field="query"
+            )
+        if self.vector is not None:
+            return Given(np.asarray(self.vector, np.float64), self.recipe)
+        if self.asset is not None:
+            return Kept(self.asset)
+        return source_of(self.image or "", "query.image")
+
+
+class SearchBody(Body):
+    """What to look for and where."""
+
+    query: QueryBody
+    collection: CollectionText = "default"
+    k: int = Field(10, ge=1, le=1000)
+    filter: FilterBody = FilterBody()
+    min_score: float = Field(-1.0, ge=-1, le=1)
+    exact: bool = Field(
+        False, description="Compare with every vector; at this size it always does."
+    )
+
+
+class HitView(BaseModel):
+    """An asset and its cosine to the query, in [-1, 1]."""
+
+    asset: AssetView
+    score: float
+
+
+class SearchAnswer(BaseModel):
+    """Hits, best first; the query asset itself is left out."""
+
+    recipe: str
+    exact: bool
+    took_ms: float
+    hits: list[HitView]
+
+
+class SimilarityBody(Body):
+    """Assets to compare; without `right`: every one of `left` with each other."""
+
+    left: AssetIdList
+    right: AssetIdList | None = None
+
+
+class SimilarityAnswer(BaseModel):
+    """Cosines: a row per left asset, a column per right one."""
+
+    recipe: str
+    scores: list[list[float]]
+
+
+@router.post(
+    "/v1/search",
+    responses=responses(
+        AssetNotFoundError,
+        NotEmbeddedError,
+        RecipeMismatchError,
+        ImageEmptyError,
+        ImageDamagedError,
+        ImageTooLargeError,
+        ImageUnsupportedError,
+        FetchDisabledError,
+        FetchRefusedError,
+        FetchFailedError,
+        OverloadedError,
+        UnavailableError,
+    ),
+)
+async def search_assets(
+    request: Request, body: SearchBody, services: ServicesDep
+) -> SearchAnswer:
+    """Return the assets most similar to an asset, an image or a vector."""
+    # Base64 of an image takes longer than the event loop may be away.
+    query = await asyncio.to_thread(body.query.to_domain)
+    wanted = SearchRequest(
+        query, body.collection, body.k, body.filter.to_domain(), body.min_score
+    )
+    result = await unless_caller_leaves(request, services.search.search(wanted))
+    return SearchAnswer(
+        recipe=result.recipe,
+        exact=result.exact,
+        took_ms=round(result.took_ms, 3),
+        hits=[
+            HitView(asset=AssetView.of(hit.asset), score=hit.score)
+            for hit in result.hits
+        ],
+    )
+
+
+@router.post(
+    "/v1/similarity",
+    responses=responses(
+        AssetNotFoundError, NotEmbeddedError, RecipeMismatchError, UnavailableError
+    ),
+)
+async def compare_assets(
+    body: SimilarityBody, services: ServicesDep
+) -> SimilarityAnswer:
+    """Return the cosine of every left asset with every right one."""
+    result = await services.similarity.compare(body.left, body.right or body.left)
+    return SimilarityAnswer(recipe=result.recipe, scores=result.scores.tolist())

@@ -1,0 +1,94 @@
+"""Bodies that several routes share."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from dinoserve.domain.assets import (
+    ASSET_ID_PATTERN,
+    COLLECTION_PATTERN,
+    Asset,
+    Filter,
+    Scalar,
+    check_metadata,
+)
+from dinoserve.errors import InvalidInputError
+
+_NO_CONTROLS = r"^[^\x00-\x1f\x7f]+$"
+
+AssetIdText = Annotated[str, StringConstraints(pattern=ASSET_ID_PATTERN)]
+CollectionText = Annotated[str, StringConstraints(pattern=COLLECTION_PATTERN)]
+TagText = Annotated[str, StringConstraints(max_length=64, pattern=_NO_CONTROLS)]
+SubjectText = Annotated[str, StringConstraints(max_length=128, pattern=_NO_CONTROLS)]
+TagList = Annotated[list[TagText], Field(max_length=64)]
+
+
+class Body(BaseModel):
+    """A request body: a misspelt field is an error, not silence."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class EmbeddingRefView(BaseModel):
+    """That an asset has an embedding."""
+
+    recipe: str
+    dimension: int
+
+
+class AssetView(BaseModel):
+    """An asset as it is shown."""
+
+    id: str
+    collection: str
+    sha256: str
+    filename: str | None
+    media_type: str
+    bytes: int
+    width: int
+    height: int
+    tags: list[str]
+    metadata: dict[str, Any]
+    subject: str | None
+    created_at: datetime
+    embeddings: list[EmbeddingRefView]
+
+    @classmethod
+    def of(cls, asset: Asset) -> "AssetView":
+        """Return the view of an asset."""
+        return cls(
+            id=asset.id,
+            collection=asset.collection,
+            sha256=asset.sha256,
+            filename=asset.filename,
+            media_type=asset.image.media_type,
+            bytes=asset.size_bytes,
+            width=asset.image.width,
+            height=asset.image.height,
+            tags=list(asset.tags),
+            metadata=dict(asset.metadata),
+            subject=asset.subject,
+            created_at=asset.created_at.astimezone(UTC),
+            embeddings=[
+                EmbeddingRefView(recipe=ref.recipe, dimension=ref.dimension)
+                for ref in asset.embeddings
+            ],
+        )
+
+
+class FilterBody(Body):
+    """Conditions that must all hold."""
+
+    tags: TagList = []
+    metadata: dict[str, Scalar] = Field(
+        {}, description="Top-level keys of the asset's metadata and their values."
+    )
+
+    def to_domain(self) -> Filter:
+        """Return the filter; its values obey the rules of metadata."""
+        try:
+            check_metadata(self.metadata)
+        except InvalidInputError as error:
+            raise error.at("filter.metadata") from error
+        return Filter(frozenset(self.tags), self.metadata)

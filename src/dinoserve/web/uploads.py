@@ -1,0 +1,166 @@
+"""Reading an upload: multipart with a file, or JSON with a URL."""
+
+import json
+from pathlib import PurePath
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import Field, ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+
+from dinoserve.errors import InvalidInputError
+from dinoserve.services.assets import AssetService, Upload
+from dinoserve.web.schemas import Body, CollectionText, SubjectText, TagList
+
+_MAX_FILENAME = 255
+_Fields = TypeVar("_Fields", bound="UploadFields")
+
+
+class UploadFields(Body):
+    """What is said of an image when it is given."""
+
+    collection: CollectionText = "default"
+    tags: TagList = Field([], description="In multipart: repeat the field.")
+    metadata: dict[str, Any] = Field(
+        {}, description="A JSON object; in multipart: as text."
+    )
+    subject: SubjectText | None = Field(
+        None, description="The person the image shows, for erasure on request."
+    )
+
+
+class UrlUpload(UploadFields):
+    """An image that the server fetches."""
+
+    url: str = Field(max_length=4096)
+
+
+UPLOAD_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "collection": {"type": "string", "default": "default"},
+                        "tags": {"type": "array", "items": {"type": "string"}},
+                        "metadata": {"type": "string", "description": "JSON object"},
+                        "subject": {"type": "string"},
+                    },
+                },
+                "encoding": {"tags": {"style": "form", "explode": True}},
+            },
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["url"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "url": {"type": "string", "format": "uri"},
+                        "collection": {"type": "string", "default": "default"},
+                        "tags": {"type": "array", "items": {"type": "string"}},
+                        "metadata": {"type": "object"},
+                        "subject": {"type": ["string", "null"]},
+                    },
+                },
+            },
+        },
+    }
+}
+
+
+async def read_upload(request: Request, assets: AssetService) -> Upload:
+    """Return the upload a request carries, its URL fetched.
+
+    Raises:
+        InvalidInputError: neither form, or a field is wrong.
+        FetchDisabledError, FetchRefusedError, FetchFailedError: see the URL.
+    """
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type == "multipart/form-data":
+        return await _from_form(request)
+    if media_type == "application/json":
+        return await _from_json(request, assets)
+    raise InvalidInputError(
+        "Send multipart/form-data with a `file`, or application/json with a `url`.",
+        field="content-type",
+        value=media_type[:80],
+    )
+
+
+async def _from_form(request: Request) -> Upload:
+    try:
+        form = await request.form(max_files=1, max_fields=200, max_part_size=65_536)
+    except HTTPException as error:
+        raise InvalidInputError(
+            f"The multipart body cannot be read: {error.detail}", field="body"
+        ) from error
+    try:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise InvalidInputError(
+                "The image belongs into a file part named `file`.", field="file"
+            )
+        fields = _checked(UploadFields, _said(form))
+        return _upload(fields, await file.read(), _filename(file.filename))
+    finally:
+        await form.close()
+
+
+def _said(form: FormData) -> dict[str, object]:
+    said: dict[str, object] = {
+        key: form[key] for key in form if key not in {"file", "tags"}
+    }
+    if tags := form.getlist("tags"):
+        said["tags"] = tags
+    if isinstance(text := said.get("metadata"), str):
+        said["metadata"] = _json(text, "metadata")
+    return said
+
+
+async def _from_json(request: Request, assets: AssetService) -> Upload:
+    fields = _checked(UrlUpload, _json(await request.body(), "body"))
+    try:
+        data = await assets.fetch(fields.url)
+    except InvalidInputError as error:
+        raise error.at("url") from error
+    path = fields.url.split("?")[0].split("#")[0]
+    return _upload(fields, data, _filename(PurePath(path).name))
+
+
+def _json(text: str | bytes, field: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError("This is not JSON.", field=field) from error
+
+
+def _checked(model: type[_Fields], value: object) -> _Fields:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "body"
+        raise InvalidInputError(f"{field}: {first['msg']}", field=field) from error
+
+
+def _upload(fields: UploadFields, data: bytes, filename: str | None) -> Upload:
+    return Upload(
+        data=data,
+        collection=fields.collection,
+        filename=filename,
+        tags=tuple(dict.fromkeys(fields.tags)),
+        metadata=fields.metadata,
+        subject=fields.subject,
+    )
+
+
+def _filename(name: str | None) -> str | None:
+    """Keep the last part of what the caller calls the file, printable only."""
+    last = (name or "").replace("\\", "/").rsplit("/", 1)[-1]
+    return "".join(c for c in last if c.isprintable())[:_MAX_FILENAME] or None

@@ -1,0 +1,165 @@
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from dinoserve.engine import embedder as module
+from dinoserve.engine.embedder import QueuedEmbedder
+from dinoserve.errors import UnavailableError
+from dinoserve.telemetry import Metrics
+from guarded_forward import (
+    MAX_WAITING,
+    GuardedForward,
+    occupy,
+    png,
+    serving,
+    until,
+    waiting_for_the_device,
+    white,
+)
+
+
+@pytest.fixture
+def forward() -> GuardedForward:
+    return GuardedForward()
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+async def embedder(
+    forward: GuardedForward, metrics: Metrics
+) -> AsyncIterator[QueuedEmbedder]:
+    async with serving(forward, metrics) as embedder:
+        yield embedder
+
+
+async def test_a_healthy_engine_is_not_asked_again(
+    embedder: QueuedEmbedder, forward: GuardedForward
+) -> None:
+    await embedder.embed([png(1)])
+    await embedder.check()
+    assert forward.batches == [1]
+
+
+async def test_an_engine_in_doubt_proves_itself_by_a_forward(
+    embedder: QueuedEmbedder, forward: GuardedForward
+) -> None:
+    await embedder.check()
+    assert forward.batches == [1]
+
+
+async def test_a_broken_model_does_not_pass_the_check(
+    embedder: QueuedEmbedder, forward: GuardedForward
+) -> None:
+    forward.is_broken = True
+    with pytest.raises(UnavailableError):
+        await embedder.check()
+
+
+async def test_a_model_that_works_again_passes_the_check(
+    embedder: QueuedEmbedder,
+) -> None:
+    with pytest.raises(UnavailableError):
+        await embedder.embed([white()])
+    await embedder.check()
+
+
+async def test_a_hanging_model_does_not_pass_the_check(
+    embedder: QueuedEmbedder, forward: GuardedForward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await occupy(embedder, forward)
+    monkeypatch.setattr(module, "CHECK_S", 0.01)
+    with pytest.raises(UnavailableError, match="within"):
+        await embedder.check()
+
+
+async def test_a_full_queue_does_not_refuse_the_check(
+    embedder: QueuedEmbedder, forward: GuardedForward
+) -> None:
+    await occupy(embedder, forward, images=MAX_WAITING)
+    check = asyncio.create_task(embedder.check())
+    await until(lambda: waiting_for_the_device(embedder) == 3)
+    forward.open_doors()
+    await check
+
+
+async def test_many_checks_share_one_forward(
+    embedder: QueuedEmbedder, forward: GuardedForward
+) -> None:
+    await asyncio.gather(*(embedder.check() for _ in range(5)))
+    assert forward.batches == [1]
+
+
+async def test_warming_up_runs_one_image_and_a_full_batch(
+    embedder: QueuedEmbedder, forward: GuardedForward
+) -> None:
+    assert await embedder.warm_up() > 0
+    assert forward.batches == [1, 4]
+
+
+async def test_a_broken_model_does_not_warm_up(
+    embedder: QueuedEmbedder, forward: GuardedForward
+) -> None:
+    forward.is_broken = True
+    with pytest.raises(UnavailableError):
+        await embedder.warm_up()
+
+
+async def test_closing_answers_everyone(
+    embedder: QueuedEmbedder, forward: GuardedForward
+) -> None:
+    running = await occupy(embedder, forward)
+    queued = asyncio.create_task(embedder.embed([png(1)]))
+    await until(lambda: waiting_for_the_device(embedder) == 1)
+    forward.may_prepare.clear()
+    decoding = asyncio.create_task(embedder.embed([png(2), png(3)]))
+    await until(lambda: len(forward.prepared) == 3)
+    closing = asyncio.create_task(embedder.close())
+    await asyncio.wait([queued])
+    forward.open_doors()
+    await closing
+    results = await asyncio.gather(running, queued, decoding, return_exceptions=True)
+    failed = [isinstance(result, UnavailableError) for result in results]
+    assert failed == [False, True, True]
+
+
+async def test_a_closed_engine_is_unavailable(embedder: QueuedEmbedder) -> None:
+    await embedder.close()
+    for asked in (embedder.embed([png(1)]), embedder.inspect(png(1)), embedder.check()):
+        with pytest.raises(UnavailableError):
+            await asked
+
+
+async def test_every_image_is_counted_once_by_its_outcome(
+    embedder: QueuedEmbedder, forward: GuardedForward, metrics: Metrics
+) -> None:
+    calls = ([png(1), png(2)], [b"no image"], [white(), png(1), png(2)])
+    for call in calls:
+        await asyncio.gather(embedder.embed(call), return_exceptions=True)
+    forward.batches.clear()
+    leaving = await occupy(embedder, forward, images=4)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    assert {
+        'dinoserve_images_total{outcome="embedded"} 2.0',
+        'dinoserve_images_total{outcome="refused"} 1.0',
+        'dinoserve_images_total{outcome="failed"} 3.0',
+        'dinoserve_images_total{outcome="dropped"} 4.0',
+    } <= set(metrics.render().decode().splitlines())
+
+
+async def test_stages_and_load_are_measured(
+    embedder: QueuedEmbedder, forward: GuardedForward, metrics: Metrics
+) -> None:
+    await embedder.embed([png(1)])
+    forward.batches.clear()
+    await occupy(embedder, forward, images=2)
+    assert {
+        'dinoserve_stage_seconds_count{stage="decode"} 3.0',
+        "dinoserve_engine_waiting_images 2.0",
+        "dinoserve_engine_healthy 1.0",
+    } <= set(metrics.render().decode().splitlines())
