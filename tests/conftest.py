@@ -4,6 +4,7 @@ import os
 from functools import cache
 
 import pytest
+
 from needs import NEEDS
 
 _NOT_RUN = "not run: "

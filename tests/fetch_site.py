@@ -1,5 +1,6 @@
 """A site on the loopback, names that lead to it, and a fetcher that may go there."""
 
+import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -44,6 +45,12 @@ class Names:
             raise OSError("no such name")
         lists = self.answers[host]
         return lists.pop(0) if len(lists) > 1 else lists[0]
+
+
+async def hang(host: str, port: int) -> Sequence[str]:
+    """Resolve nothing, for ever."""
+    await asyncio.Event().wait()
+    return [host, str(port)]
 
 
 def client_tls() -> ssl.SSLContext:

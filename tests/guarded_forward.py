@@ -14,6 +14,7 @@ from dinoserve.domain.vectors import Matrix
 from dinoserve.engine.embedder import QueuedEmbedder
 from dinoserve.engine.images import ImageLimits
 from dinoserve.engine.stub import StubForward
+from dinoserve.errors import InvalidInputError
 from dinoserve.telemetry import Metrics
 
 MAX_WAITING = 6
@@ -33,10 +34,13 @@ class GuardedForward(StubForward):
         self.may_compute.set()
         self.is_broken = False
         self.white_gives: float | None = None
+        self.unusable: InvalidInputError | None = None
 
     def prepare(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         self.prepared.append(threading.current_thread().name)
         assert self.may_prepare.wait(60)
+        if self.unusable:
+            raise self.unusable
         return super().prepare(rgb)
 
     def __call__(self, pixels: NDArray[np.float32]) -> Matrix:
@@ -49,6 +53,10 @@ class GuardedForward(StubForward):
         if self.white_gives is not None:
             rows[is_white] = self.white_gives
         return rows
+
+    def let_one_batch_go(self) -> None:
+        present, self.may_compute = self.may_compute, threading.Event()
+        present.set()
 
     def open_doors(self) -> None:
         self.may_prepare.set()
@@ -78,16 +86,16 @@ async def until(is_true: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def serving(
-    forward: GuardedForward, metrics: Metrics
+    forward: GuardedForward, metrics: Metrics, decode_threads: int = 1
 ) -> AsyncGenerator[QueuedEmbedder]:
-    """Serve with one decoding thread and batches of four; leave no thread behind."""
+    """Serve in batches of four at most; leave no thread behind."""
     async with QueuedEmbedder(
         forward,
         LIMITS,
         max_batch_images=4,
         max_waiting_images=MAX_WAITING,
         metrics=metrics,
-        decode_threads=1,
+        decode_threads=decode_threads,
     ) as embedder:
         forward.prepared.clear()
         try:

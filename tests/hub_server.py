@@ -7,7 +7,7 @@ has, and the files themselves with ranges.
 import hashlib
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -141,7 +141,7 @@ def _json(content: object) -> Answer:
 
 
 @contextmanager
-def serve_hub(folder: Path, repository: str) -> Iterator[Hub]:
+def serve_hub(folder: Path, repository: str) -> Generator[Hub]:
     """Serve the folder's files as the repository until the block ends."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     endpoint = f"http://127.0.0.1:{server.server_port}"

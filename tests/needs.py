@@ -42,7 +42,9 @@ NEEDS = {
     "openssl": Need(
         lambda: shutil.which("openssl") is not None, "apt-get install openssl", True
     ),
-    "curl": Need(lambda: shutil.which("curl") is not None, "apt-get install curl", True),
+    "curl": Need(
+        lambda: shutil.which("curl") is not None, "apt-get install curl", True
+    ),
     "torchvision": Need(
         _has_torchvision, "pip install torchvision (no CPU build exists)", False
     ),

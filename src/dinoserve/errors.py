@@ -129,7 +129,7 @@ class FetchRefusedError(InvalidInputError):
 
 
 class FetchFailedError(InvalidInputError):
-    """The URL is allowed but did not give an image in time and size."""
+    """The URL is allowed but gave no bytes in time and size."""
 
     code = "fetch-failed"
 

@@ -297,5 +297,6 @@ class ImageFetcher(Protocol):
             FetchDisabledError: this server fetches nothing.
             FetchRefusedError: scheme, port or address is not allowed.
             FetchFailedError: no answer of status 200 in time and size.
+            OverloadedError: no slot became free in time.
         """
         ...

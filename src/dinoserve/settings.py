@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     )
     preprocessing: Literal["hf", "readme"] = Field(
         "hf",
-        description="`hf`: as the Hugging Face processor; `readme`: as DINOv3's README.",
+        description="`hf`: as Hugging Face's processor; `readme`: as DINOv3's README.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where the model computes; `auto` takes CUDA if present."

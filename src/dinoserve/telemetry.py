@@ -68,7 +68,9 @@ class Metrics:
             registry=registry,
         )
         self.engine_healthy = Gauge(
-            "dinoserve_engine_healthy", "1 if the last forward worked", registry=registry
+            "dinoserve_engine_healthy",
+            "1 if the last forward worked",
+            registry=registry,
         )
         self.rejected = Counter(
             "dinoserve_rejected",

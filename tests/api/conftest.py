@@ -1,44 +1,20 @@
-"""The whole application in this process: real routes and services, stores in memory."""
+"""A client for every test of the HTTP surface."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator
 
 import httpx2
 import pytest
 
-from dinoserve.settings import Settings
-from dinoserve.telemetry import Metrics
-from dinoserve.wiring import web_app
-
-Connect = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
-
-
-@asynccontextmanager
-async def _connect(**changes: object) -> AsyncIterator[httpx2.AsyncClient]:
-    base: dict[str, object] = {
-        "documents": "memory:",
-        "objects": "memory:",
-        "model": "stub",
-    }
-    settings = Settings.model_validate(base | changes)
-    app = web_app(settings, Metrics())
-    async with (
-        app.router.lifespan_context(app),
-        httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(app, raise_app_exceptions=False),
-            base_url="http://test",
-        ) as client,
-    ):
-        yield client
+from in_process import Connect, connect_in_process
 
 
 @pytest.fixture
 def connect() -> Connect:
     """Open a client on an app of its own, with these settings changed."""
-    return _connect
+    return connect_in_process
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[httpx2.AsyncClient]:
-    async with _connect() as client:
+async def client() -> AsyncGenerator[httpx2.AsyncClient]:
+    async with connect_in_process() as client:
         yield client

@@ -6,37 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from dinoserve.engine.batcher import Batcher
-from dinoserve.errors import UnavailableError
 from dinoserve.telemetry import Metrics
-
-
-class Device:
-    """Doubles integers, when it is let; an integer is its own cost."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[int]] = []
-        self.entered = threading.Semaphore(0)
-        self.free = threading.Event()
-        self.bad: dict[int, BaseException] = {}
-        self.results_missing = 0
-
-    def __call__(self, items: list[int]) -> list[int]:
-        self.batches.append(items)
-        self.entered.release()
-        assert self.free.wait(60)
-        for item in items:
-            if item in self.bad:
-                raise self.bad[item]
-        return [2 * item for item in items][self.results_missing :]
-
-    def release_one(self) -> None:
-        """Let the present batch finish, and hold the next."""
-        present, self.free = self.free, threading.Event()
-        present.set()
-
-    async def at_work(self) -> None:
-        """Return when the next batch has begun."""
-        assert await asyncio.to_thread(self.entered.acquire, timeout=60)
+from held_device import Device, causes, first_step, occupy, queue
 
 
 def is_device_thread(thread: threading.Thread) -> bool:
@@ -60,27 +31,6 @@ def batcher(device: Device, metrics: Metrics) -> Iterator[Batcher[int, int]]:
     device.free.set()
     batcher.close()
     assert not [one for one in threading.enumerate() if is_device_thread(one)]
-
-
-async def queue(batcher: Batcher[int, int], *items: int) -> list[asyncio.Task[int]]:
-    """Return one waiting caller per item, queued in order."""
-    tasks = [asyncio.create_task(batcher.submit(item)) for item in items]
-    await asyncio.sleep(0)  # each task runs up to where it waits
-    return tasks
-
-
-async def occupy(batcher: Batcher[int, int], device: Device) -> asyncio.Task[int]:
-    """Return the caller whose item, 1, the device is working on."""
-    (task,) = await queue(batcher, 1)
-    await device.at_work()
-    return task
-
-
-async def causes(tasks: list[asyncio.Task[int]]) -> list[BaseException | None]:
-    """Return what made each caller fail; every one must have."""
-    errors = await asyncio.gather(*tasks, return_exceptions=True)
-    assert all(isinstance(error, UnavailableError) for error in errors)
-    return [error.__cause__ for error in errors if isinstance(error, UnavailableError)]
 
 
 async def test_an_idle_device_starts_at_once(
@@ -149,6 +99,17 @@ async def test_a_cancelled_caller_is_dropped_before_the_forward(
     device.free.set()
     assert await staying == 6
     assert device.batches == [[1], [3]]
+
+
+async def test_an_answer_to_a_caller_that_left_is_thrown_away(
+    batcher: Batcher[int, int], device: Device, caplog: pytest.LogCaptureFixture
+) -> None:
+    leaving = await occupy(batcher, device)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    device.free.set()
+    assert await batcher.submit(2) == 4
+    assert not caplog.records
 
 
 async def test_a_caller_that_leaves_a_failing_batch_is_not_tried_again(
@@ -296,12 +257,12 @@ def test_a_caller_whose_loop_is_closed_does_not_kill_the_thread(
     batcher: Batcher[int, int], device: Device
 ) -> None:
     loop = asyncio.new_event_loop()
-    abandoned = loop.create_task(batcher.submit(1))
-    loop.run_until_complete(asyncio.sleep(0))
+    abandoned = batcher.submit(1)
+    loop.run_until_complete(first_step(abandoned))
     loop.close()
     device.free.set()
     assert asyncio.run(batcher.submit(2)) == 4
-    assert not abandoned.done()
+    abandoned.close()
 
 
 async def test_batch_sizes_and_stages_are_measured(

@@ -108,11 +108,17 @@ async def test_a_bad_image_is_named_by_its_place(embedder: QueuedEmbedder) -> No
 
 
 async def test_of_two_bad_images_the_first_is_named(
-    embedder: QueuedEmbedder,
+    forward: GuardedForward, metrics: Metrics
 ) -> None:
-    with pytest.raises(ImageDamagedError) as caught:
-        await embedder.embed([png(1), png(2)[:-40], b"no image"])
-    assert caught.value.extra["field"] == "images[1]"
+    async with serving(forward, metrics, decode_threads=2) as embedder:
+        forward.may_prepare.clear()
+        forward.unusable = ImageDamagedError("found out last", field="image")
+        call = asyncio.create_task(embedder.embed([png(1), b"no image"]))
+        await until(lambda: b'count{stage="decode"} 1.0' in metrics.render())
+        forward.open_doors()
+        with pytest.raises(ImageDamagedError) as caught:
+            await call
+    assert caught.value.extra["field"] == "images[0]"
 
 
 async def test_a_call_with_a_bad_image_costs_no_forward(
@@ -165,8 +171,9 @@ async def test_the_time_to_retry_is_what_the_waiting_images_will_take(
 async def test_a_finished_call_teaches_how_long_an_image_takes(
     embedder: QueuedEmbedder,
 ) -> None:
+    embedder._admission.image_s = 100.0  # pyright: ignore[reportPrivateUsage] - a measured time, here chosen
     await embedder.embed([png(1)])
-    assert embedder._admission.image_s > 0  # pyright: ignore[reportPrivateUsage] - shown only through Retry-After, rounded
+    assert 80 < embedder._admission.image_s < 100  # pyright: ignore[reportPrivateUsage] - shown only through Retry-After, rounded
 
 
 async def test_a_call_larger_than_the_queue_can_never_be_served(
@@ -211,10 +218,9 @@ async def test_a_cancelled_caller_leaves_the_queue(
     await until(lambda: waiting_for_the_device(embedder) == 2)
     leaving.cancel()
     await asyncio.wait([leaving])
+    assert waiting_for_the_device(embedder) == 0
     forward.open_doors()
     await first
-    await embedder.embed([png(3)])
-    assert forward.batches == [1, 1]
 
 
 async def test_a_cancelled_caller_is_not_decoded_further(

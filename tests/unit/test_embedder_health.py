@@ -87,6 +87,21 @@ async def test_a_full_queue_does_not_refuse_the_check(
     await check
 
 
+async def test_a_check_overtakes_what_waits(
+    embedder: QueuedEmbedder, forward: GuardedForward
+) -> None:
+    await occupy(embedder, forward)
+    late = asyncio.create_task(embedder.embed([png(seed) for seed in range(5)]))
+    await until(lambda: waiting_for_the_device(embedder) == 5)
+    check = asyncio.create_task(embedder.check())
+    await until(lambda: waiting_for_the_device(embedder) == 6)
+    forward.let_one_batch_go()
+    await until(lambda: len(forward.batches) == 2)
+    forward.let_one_batch_go()
+    await check
+    assert not late.done()
+
+
 async def test_many_checks_share_one_forward(
     embedder: QueuedEmbedder, forward: GuardedForward
 ) -> None:
@@ -127,7 +142,21 @@ async def test_closing_answers_everyone(
     assert failed == [False, True, True]
 
 
+async def test_closing_decodes_nothing_more(
+    embedder: QueuedEmbedder, forward: GuardedForward
+) -> None:
+    forward.may_prepare.clear()
+    decoding = asyncio.create_task(embedder.embed([png(1), png(2)]))
+    await until(lambda: len(forward.prepared) == 1)
+    closing = asyncio.create_task(embedder.close())
+    await asyncio.sleep(0)
+    forward.open_doors()
+    await asyncio.wait([closing, decoding])
+    assert len(forward.prepared) == 1
+
+
 async def test_a_closed_engine_is_unavailable(embedder: QueuedEmbedder) -> None:
+    await embedder.embed([png(1)])
     await embedder.close()
     for asked in (embedder.embed([png(1)]), embedder.inspect(png(1)), embedder.check()):
         with pytest.raises(UnavailableError):
@@ -137,13 +166,12 @@ async def test_a_closed_engine_is_unavailable(embedder: QueuedEmbedder) -> None:
 async def test_every_image_is_counted_once_by_its_outcome(
     embedder: QueuedEmbedder, forward: GuardedForward, metrics: Metrics
 ) -> None:
-    calls = ([png(1), png(2)], [b"no image"], [white(), png(1), png(2)])
-    for call in calls:
-        await asyncio.gather(embedder.embed(call), return_exceptions=True)
-    forward.batches.clear()
     leaving = await occupy(embedder, forward, images=4)
     leaving.cancel()
     await asyncio.wait([leaving])
+    forward.open_doors()
+    for call in ([png(1), png(2)], [b"no image"], [white(), png(1), png(2)]):
+        await asyncio.gather(embedder.embed(call), return_exceptions=True)
     assert {
         'dinoserve_images_total{outcome="embedded"} 2.0',
         'dinoserve_images_total{outcome="refused"} 1.0',

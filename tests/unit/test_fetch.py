@@ -5,9 +5,19 @@ from dataclasses import replace
 
 import pytest
 
-from dinoserve.adapters.fetch import DisabledFetcher
+from dinoserve.adapters.fetch import DisabledFetcher, GuardedFetcher
 from dinoserve.errors import FetchDisabledError, FetchRefusedError, OverloadedError
-from fetch_site import LIMITS, NAME, OTHER_NAME, SERVER, SHORT_S, Names, is_loopback
+from fetch_site import (
+    LIMITS,
+    NAME,
+    OTHER_NAME,
+    SERVER,
+    Names,
+    client_tls,
+    hang,
+    is_loopback,
+    is_server,
+)
 from fetch_site import site as open_site
 from https_server import (
     HttpsServer,
@@ -120,11 +130,33 @@ async def test_no_more_fetches_run_than_allowed_and_all_are_answered() -> None:
 
 
 async def test_a_caller_who_finds_no_free_slot_in_time_is_told_of_overload() -> None:
-    limits = replace(LIMITS, concurrency=1, timeout_s=SHORT_S)
-    async with open_site({"/": never}, limits=limits) as site:
-        fetches = (site.fetch() for _ in range(3))
-        results = await asyncio.gather(*fetches, return_exceptions=True)
+    limits = replace(LIMITS, concurrency=1, timeout_s=0.1)
+    fetcher = GuardedFetcher(limits, resolve=hang, tls=client_tls())
+    fetches = (fetcher.fetch(f"https://{NAME}/") for _ in range(3))
+    results = await asyncio.gather(*fetches, return_exceptions=True)
     assert OverloadedError in {type(result) for result in results}
+
+
+async def test_a_fetch_cancelled_during_the_handshake_closes_its_connection() -> None:
+    came, left = asyncio.Event(), asyncio.Event()
+
+    async def read_until_left(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        came.set()
+        await reader.read()
+        writer.close()
+        left.set()
+
+    silent = await asyncio.start_server(read_until_left, SERVER)
+    port = int(silent.sockets[0].getsockname()[1])
+    limits = replace(LIMITS, ports=frozenset({port}))
+    fetcher = GuardedFetcher(limits, resolve=Names(), is_allowed=is_server)
+    async with silent:
+        task = asyncio.create_task(fetcher.fetch(f"https://{NAME}:{port}/"))
+        await came.wait()
+        task.cancel()
+        await left.wait()
 
 
 async def test_a_cancelled_fetch_gives_its_slot_back() -> None:

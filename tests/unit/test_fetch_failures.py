@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import socket
+import struct
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,7 @@ from fetch_site import (
     SHORT_S,
     Names,
     client_tls,
+    hang,
     is_loopback,
     is_server,
 )
@@ -94,10 +96,6 @@ async def test_a_body_that_drips_hits_the_deadline() -> None:
 
 
 async def test_a_name_server_that_hangs_hits_the_deadline() -> None:
-    async def hang(host: str, port: int) -> Sequence[str]:
-        await asyncio.Event().wait()
-        return [host, str(port)]
-
     limits = replace(LIMITS, timeout_s=0.05)
     fetcher = GuardedFetcher(limits, resolve=hang, tls=client_tls())
     with pytest.raises(FetchFailedError) as caught:
@@ -143,6 +141,21 @@ async def test_a_certificate_of_an_unknown_authority_is_a_failure() -> None:
 
 async def test_a_connection_cut_inside_the_body_is_a_failure() -> None:
     async with open_site({"/": answer(b"a whole picture")[:-3]}) as site:
+        with pytest.raises(FetchFailedError, match="broke off"):
+            await site.fetch()
+
+
+async def test_a_connection_reset_inside_the_body_is_a_failure() -> None:
+    async def reset(writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(b"a whole picture")[:-3])
+        await writer.drain()
+        # To linger for no time makes closing a reset.
+        tcp: socket.socket = writer.get_extra_info("socket")
+        linger = struct.pack("ii", 1, 0)
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.transport.abort()
+
+    async with open_site({"/": reset}) as site:
         with pytest.raises(FetchFailedError, match="broke off"):
             await site.fetch()
 

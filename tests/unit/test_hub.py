@@ -85,7 +85,7 @@ def test_neither_pickles_nor_code_are_downloaded(
     }
 
 
-def test_nothing_about_the_machine_is_told_to_the_hub(
+def test_the_hub_is_not_told_which_libraries_run_here(
     hub: Hub, load: Callable[..., LoadedModel]
 ) -> None:
     load()
@@ -169,7 +169,7 @@ def test_an_unknown_revision_is_told_from_an_unknown_repository(
 def test_a_dead_port_is_named_unreachable(tmp_path: Path, tiny: Path) -> None:
     with serve_hub(tiny, REPOSITORY) as server:
         endpoint = server.endpoint
-    with pytest.raises(ModelUnavailableError, match="cannot be reached.*ConnectError"):
+    with pytest.raises(ModelUnavailableError, match=r"cannot be reached.*ConnectError"):
         load_model(REPOSITORY, endpoint=endpoint, cache=tmp_path)
 
 

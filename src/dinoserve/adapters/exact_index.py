@@ -94,7 +94,7 @@ class _Rows:
         self._check_width(len(query))
         with self._lock:
             rows = self._candidates(query, k, among)
-            ids = [self.ids[row] for row in rows.tolist()]
+            ids: list[str] = [self.ids[row] for row in rows]
             # Unlike BLAS, this sums every row in the same order.
             products = np.multiply(self._matrix[rows], query, dtype=np.float64)
         scores = np.clip(products.sum(axis=1), -1.0, 1.0).tolist()

@@ -1,6 +1,7 @@
 """Stores in dictionaries: for tests and trials, gone when the process ends."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 
@@ -166,6 +167,8 @@ class MemoryObjects:
 
     async def put(self, sha256: str, data: bytes) -> None:
         """Store the bytes; twice is the same as once."""
+        if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+            raise ValueError("a digest is 64 hex digits")
         self._objects[sha256] = data
 
     async def size(self, sha256: str) -> int | None:

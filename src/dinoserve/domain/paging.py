@@ -2,10 +2,11 @@
 
 import base64
 import binascii
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from dinoserve.domain.assets import Asset, Filter
+from dinoserve.domain.assets import ASSET_ID_PATTERN, Asset, Filter
 from dinoserve.errors import InvalidInputError
 
 MAX_PAGE = 1000
@@ -34,15 +35,19 @@ class Cursor:
             raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
             time, _, asset = raw.partition("|")
             created_at = datetime.fromisoformat(time)
-            if created_at.utcoffset() is None or len(asset) != len(asset.encode()):
-                raise ValueError("no cursor of ours")
         except (ValueError, binascii.Error) as error:
-            raise InvalidInputError(
-                "This cursor was not given out by this list; start without one.",
-                field="cursor",
-                value=text[:80],
-            ) from error
+            raise _not_ours(text) from error
+        if created_at.utcoffset() is None or not re.fullmatch(ASSET_ID_PATTERN, asset):
+            raise _not_ours(text)
         return cls(created_at, asset)
+
+
+def _not_ours(text: str) -> InvalidInputError:
+    return InvalidInputError(
+        "This cursor was not given out by this list; start without one.",
+        field="cursor",
+        value=text[:80],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class AssetQuery:
     """
 
     collection: str | None = None
-    where: Filter = Filter()
+    where: Filter = field(default_factory=Filter)
     created_from: datetime | None = None
     created_until: datetime | None = None
     after: Cursor | None = None

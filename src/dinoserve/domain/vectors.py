@@ -1,7 +1,7 @@
 """Vectors: float32 rows of unit length, and their bytes."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,8 @@ class Embedding:
     vector: Vector
 
 
-def normalise(vector: Vector) -> Vector:
-    """Return float32 (d,) of Euclidean length 1.
+def normalise(vector: NDArray[np.floating[Any]]) -> Vector:
+    """Return float32 (d,) of Euclidean length 1, whatever the width of its floats.
 
     Raises:
         InvalidInputError: a value is not finite, or all are zero.

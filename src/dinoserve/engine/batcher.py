@@ -32,6 +32,7 @@ class _Waiter(Generic[Item, Result]):
     def __init__(self, item: Item, cost: int) -> None:
         self.item = item
         self.cost = cost
+        self.has_left = False
         self.since = time.perf_counter()
         self.loop = asyncio.get_running_loop()
         self.future: asyncio.Future[Result] = self.loop.create_future()
@@ -148,9 +149,10 @@ class Batcher(Generic[Item, Result]):
             self._wake.notify()
 
     def _leave(self, waiters: list[_Waiter[Item, Result]]) -> None:
-        gone = set(waiters)
         with self._wake:
-            self._waiting = deque(one for one in self._waiting if one not in gone)
+            for waiter in waiters:
+                waiter.has_left = True
+            self._waiting = deque(one for one in self._waiting if not one.has_left)
 
     def _serve(self) -> None:
         try:
@@ -191,7 +193,7 @@ class Batcher(Generic[Item, Result]):
     def _compute(
         self, batch: list[_Waiter[Item, Result]], parent: BaseException | None = None
     ) -> None:
-        batch = [waiter for waiter in batch if not waiter.future.cancelled()]
+        batch = [waiter for waiter in batch if not waiter.has_left]
         if not batch:
             return
         try:

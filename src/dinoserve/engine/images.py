@@ -5,45 +5,39 @@ import re
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import Image, ImageFile
 
 from dinoserve.domain.assets import ImageInfo
 from dinoserve.engine.containers import (
     CONTAINERS,
     Container,
-    Size,
     container_of,
+    jpeg_scans,
+    png_is_short,
     stranger,
+    tiff_values,
 )
+from dinoserve.engine.pixels import shown, unread_type
 from dinoserve.errors import (
     ImageDamagedError,
     ImageEmptyError,
     ImageTooLargeError,
     ImageUnsupportedError,
+    InvalidInputError,
 )
 
 _FIELD = "image"
 _NO_PILLOW_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-_UNREAD_PIXELS = {
-    "F": "floating-point",
-    "I": "signed or 32-bit integer",
-    "LAB": "CIE L*a*b*",
-    "HSV": "HSV",
-}
-# EXIF 2.32 §4.6.5: how the picture must be turned to stand upright.
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+# Ten are usual; arithmetic progressive encoders use a few dozen.
+_MAX_SCANS = 100
+_MAX_TIFF_VALUES = 1_000_000
+_MAX_PLANES = 8
+_MAX_READS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +68,27 @@ class DecodedImage:
     rgb: NDArray[np.uint8]
 
 
+_limits: ContextVar[ImageLimits | None] = ContextVar("image_limits", default=None)
+_PILLOWS_CHECK = Image._decompression_bomb_check  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - for callers of Pillow outside `decode`
+
+
+class _Patient(io.BytesIO):
+    """The file, until a decoder has asked for more pieces than any honest one.
+
+    Tiny pieces by the million would keep Pillow's parsers busy for minutes.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._reads += 1
+        if self._reads > _MAX_READS:
+            raise OSError("too many pieces")
+        return super().read(size)
+
+
 def decode(data: bytes, limits: ImageLimits) -> DecodedImage:
     """Return the first frame, upright, opaque on white, as 8-bit RGB.
 
@@ -87,14 +102,33 @@ def decode(data: bytes, limits: ImageLimits) -> DecodedImage:
     """
     _check_bytes(data, limits)
     kind = _container(data)
-    _set_pillow()
-    with _told_as_damage(kind, "its header is damaged or of a kind not read here"):
-        image = Image.open(io.BytesIO(data), formats=[kind.name])
-    _check_size(image.size, limits)
-    _check_pixel_type(image)
-    with _told_as_damage(kind, "it ends too early or its data is corrupt"):
-        image.load()
-        rgb = np.asarray(_rgb(_upright(image)))
+    _take_over()
+    token = _limits.set(limits)
+    try:
+        return _decode(data, kind, limits)
+    finally:
+        _limits.reset(token)
+
+
+def _decode(data: bytes, kind: Container, limits: ImageLimits) -> DecodedImage:
+    with _told_as_damage(
+        kind, "it is cut short, corrupt or of a variant not read here"
+    ):
+        _check_effort(data, kind)
+        image = Image.open(_Patient(data), formats=[kind.name])
+        _check_size(image.size, limits)
+        _check_coverage(image, kind)
+        if kind.name == "PNG" and png_is_short(data):
+            raise _damaged(kind, "its data ends before its last row")
+    if unread := unread_type(image):
+        raise ImageUnsupportedError(
+            f"A {kind.name} of {unread} pixels is not read; save it with 8 or 16 bits"
+            " for each colour.",
+            field=_FIELD,
+            value=unread,
+        )
+    with _told_as_damage(kind, "it is cut short or its data is corrupt"):
+        rgb = np.asarray(shown(image))
     return DecodedImage(ImageInfo(kind.media_type, rgb.shape[1], rgb.shape[0]), rgb)
 
 
@@ -116,29 +150,66 @@ def _container(data: bytes) -> Container:
     )
 
 
-def _set_pillow() -> None:
-    """Let our limits and errors stand for Pillow's.
+def _take_over() -> None:
+    """Let our limits and errors stand in the place of Pillow's.
 
-    Both are process-wide, and setting them again changes nothing, so any number of
-    threads may do it; `warnings.catch_warnings` would not be safe between threads.
+    Both are process-wide and doing it again changes nothing, so any thread may.
+    Pillow asks `_decompression_bomb_check` wherever a size is about to cost memory,
+    GIF and WebP canvases included, which it allocates while it opens a file.
+    `warnings.catch_warnings` would not be safe between threads.
     """
-    Image.MAX_IMAGE_PIXELS = None
+    Image._decompression_bomb_check = _stand_in  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - see above
     if _NO_PILLOW_WARNINGS not in warnings.filters:
         warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def _stand_in(size: tuple[int, int], *, error_only: bool = False) -> None:
+    limits = _limits.get()
+    if limits is None:
+        _PILLOWS_CHECK(size, error_only=error_only)
+    else:
+        _check_size(size, limits)
 
 
 @contextmanager
 def _told_as_damage(kind: Container, reason: str) -> Generator[None]:
     try:
         yield
+    except InvalidInputError:
+        raise
     # Pillow's decoders raise whatever their parsing ran into.
     except Exception as error:
-        raise ImageDamagedError(
-            f"This {kind.name} cannot be decoded: {reason}.", field=_FIELD
-        ) from error
+        raise _damaged(kind, reason) from error
 
 
-def _check_size(size: Size, limits: ImageLimits) -> None:
+def _check_effort(data: bytes, kind: Container) -> None:
+    """Refuse small files that would cost the decoder hours or gigabytes."""
+    if kind.name == "JPEG" and jpeg_scans(data) > _MAX_SCANS:
+        raise _damaged(kind, f"it has more than {_MAX_SCANS} scans")
+    if kind.name == "TIFF" and tiff_values(data) > _MAX_TIFF_VALUES:
+        raise _damaged(kind, f"its tags hold more than {_MAX_TIFF_VALUES} numbers")
+
+
+def _check_coverage(image: ImageFile.ImageFile, kind: Container) -> None:
+    painted = sum(_area(tile.extents) for tile in image.tile)
+    if painted > _MAX_PLANES * image.width * image.height:
+        raise _damaged(kind, "it gives the same pixels many times")
+
+
+def _area(extents: tuple[int, int, int, int] | None) -> int:
+    if extents is None:
+        return 0
+    left, top, right, bottom = extents
+    return (right - left) * (bottom - top)
+
+
+def _damaged(kind: Container, reason: str) -> ImageDamagedError:
+    return ImageDamagedError(
+        f"This {kind.name} cannot be decoded: {reason}.", field=_FIELD
+    )
+
+
+def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
     width, height = size
     if max(size) > limits.max_side_px:
         raise _too_large(
@@ -155,35 +226,3 @@ def _too_large(verb: str, value: int, limit: int, unit: str) -> ImageTooLargeErr
         limit=limit,
         value=value,
     )
-
-
-def _check_pixel_type(image: Image.Image) -> None:
-    if image.mode in _UNREAD_PIXELS:
-        raise ImageUnsupportedError(
-            f"Images of {_UNREAD_PIXELS[image.mode]} pixels are not read; save it"
-            " with 8 or 16 bits for each colour.",
-            field=_FIELD,
-            value=image.mode,
-        )
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # noqa: BLE001 - broken EXIF raises anything and spoils no pixel
-        return image
-    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
-    return image if turn is None else image.transpose(turn)
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode == "La":
-        image = image.convert("LA")
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    clear = image.convert("RGBA")
-    white = Image.new("RGB", image.size, "white")
-    white.paste(clear, (0, 0), clear)
-    return white

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dinoserve.domain.assets import Asset, Filter, check_collection
 from dinoserve.domain.paging import AssetQuery
@@ -20,7 +21,7 @@ from dinoserve.telemetry import Metrics
 class Given(NamedTuple):
     """A vector the caller brings, and the recipe it says it has."""
 
-    vector: Vector
+    vector: NDArray[np.floating[Any]]
     recipe: str | None
 
 
@@ -39,7 +40,7 @@ class SearchRequest:
     query: Query
     collection: str = "default"
     k: int = 10
-    where: Filter = Filter()
+    where: Filter = field(default_factory=Filter)
     min_score: float = -1.0
 
 
@@ -116,7 +117,9 @@ class SearchService:
                     raise error.at("query.image") from error
                 return computed.vector
 
-    def _check_given(self, vector: Vector, recipe: str | None) -> Vector:
+    def _check_given(
+        self, vector: NDArray[np.floating[Any]], recipe: str | None
+    ) -> Vector:
         wanted = self.embeddings.recipe
         if recipe is not None and recipe != wanted.id:
             raise self.embeddings.mismatch(recipe)

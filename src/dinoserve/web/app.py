@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
+from starlette.requests import ClientDisconnect
 
 from dinoserve import __version__
 from dinoserve.services import Services
@@ -34,13 +35,15 @@ def create_app(
         version=__version__,
         summary="Self-hosted service for DINOv3 visual features.",
         lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.state.options = options
     app.state.metrics = metrics
     for module in (assets, embeddings, search, models, system):
         app.include_router(module.router)
     problems.install(app)
-    app.add_exception_handler(CallerLeftError, _on_caller_left)
+    for farewell in (CallerLeftError, ClientDisconnect):
+        app.add_exception_handler(farewell, _on_caller_left)
     app.add_middleware(Bounded, max_bytes=options.max_body_bytes)
     app.add_middleware(Guarded, key_digests=options.key_digests)
     app.add_middleware(Observed, metrics=metrics)

@@ -29,7 +29,8 @@ class Observed:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
-            return await self._app(scope, receive, send)
+            await self._app(scope, receive, send)
+            return
         name = _header(scope, b"x-request-id")
         own = name if _REQUEST_ID.fullmatch(name) else uuid.uuid4().hex
         token = request_id.set(own)
@@ -74,7 +75,8 @@ class Guarded:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or answer 401."""
         if scope["type"] != "http" or not self._digests or self._may_pass(scope):
-            return await self._app(scope, receive, send)
+            await self._app(scope, receive, send)
+            return
         error = UnauthorizedError(
             "Send a valid key as `Authorization: Bearer <key>` or `x-api-key: <key>`."
         )
@@ -87,7 +89,8 @@ class Guarded:
         given = bearer[7:] if bearer[:7].lower() == "bearer " else ""
         digest = sha256((given or _header(scope, b"x-api-key")).encode()).digest()
         # Every key is compared: the time must not tell which one was near.
-        return any([hmac.compare_digest(digest, own) for own in self._digests])
+        found = [hmac.compare_digest(digest, own) for own in self._digests]
+        return any(found)
 
 
 class Bounded:
@@ -99,12 +102,13 @@ class Bounded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or answer 413."""
-        if scope["type"] != "http":
-            return await self._app(scope, receive, send)
-        declared = _header(scope, b"content-length")
+        declared = _header(scope, b"content-length") if scope["type"] == "http" else ""
         if declared.isdecimal() and int(declared) > self._max_bytes:
-            return await self._refuse(int(declared), scope, receive, send)
-        await self._count(scope, receive, send)
+            await self._refuse(int(declared), scope, receive, send)
+        elif scope["type"] == "http":
+            await self._count(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
     async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
         received, has_answered = 0, False

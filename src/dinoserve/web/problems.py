@@ -45,7 +45,10 @@ STATUS: dict[type[DinoserveError], tuple[int, str]] = {
     StorageFullError: (507, "The store is full"),
 }
 INTERNAL = (500, "internal", "This is a fault of the server")
-ROUTING = {404: "route-not-found", 405: "method-not-allowed"}
+ROUTING = {
+    404: ("route-not-found", "There is no such route"),
+    405: ("method-not-allowed", "The route has no such method"),
+}
 OPENAI_ROUTES = ("/v1/embeddings", "/embeddings", "/v1/models")
 
 
@@ -175,7 +178,8 @@ async def _on_expected(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
-    faults = error.errors() if isinstance(error, RequestValidationError) else []
+    invalid = error if isinstance(error, RequestValidationError) else None
+    faults: Sequence[Any] = invalid.errors() if invalid else []
     errors = [
         {"pointer": _pointer(fault["loc"]), "detail": str(fault["msg"])[:300]}
         for fault in faults[:20]
@@ -202,14 +206,17 @@ def _pointer(loc: Sequence[int | str]) -> str:
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = dict(getattr(error, "headers", None) or {})
-    code = ROUTING.get(status, InvalidInputError.code)
+    unreadable = (InvalidInputError.code, STATUS[InvalidInputError][1])
     detail = str(getattr(error, "detail", "")) or "The request could not be read."
+    if status == 400:  # noqa: PLR2004 - the framework's own "body is no text"
+        status, detail = 422, "The body is not JSON in UTF-8."
     if status == 404:  # noqa: PLR2004 - the framework's own "no such route"
         detail = f"There is no {request.url.path[:200]}; see /docs for what there is."
     if status == 405:  # noqa: PLR2004 - the framework's own "no such method"
         allowed = headers.get("allow", "another method")
         detail = f"{request.method} is not possible here; {allowed} is."
-    body = _body(request.url.path, status, (code, detail.split(";")[0]), detail)
+    kind = ROUTING.get(status, unreadable)
+    body = _body(request.url.path, status, kind, detail)
     return _respond(request.url.path, status, body, headers)
 
 

@@ -3,7 +3,14 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 from dinoserve.domain.assets import (
     ASSET_ID_PATTERN,
@@ -17,6 +24,15 @@ from dinoserve.errors import InvalidInputError
 
 _NO_CONTROLS = r"^[^\x00-\x1f\x7f]+$"
 
+
+def _not_a_number(text: object) -> object:
+    """Refuse what pydantic would take as seconds since 1970."""
+    if isinstance(text, str) and "-" in text[1:]:
+        return text
+    raise ValueError("a time looks like 2026-11-23T06:00:00Z")
+
+
+Time = Annotated[AwareDatetime, BeforeValidator(_not_a_number)]
 AssetIdText = Annotated[str, StringConstraints(pattern=ASSET_ID_PATTERN)]
 CollectionText = Annotated[str, StringConstraints(pattern=COLLECTION_PATTERN)]
 TagText = Annotated[str, StringConstraints(max_length=64, pattern=_NO_CONTROLS)]
@@ -80,9 +96,10 @@ class AssetView(BaseModel):
 class FilterBody(Body):
     """Conditions that must all hold."""
 
-    tags: TagList = []
+    tags: TagList = Field(default=[])
     metadata: dict[str, Scalar] = Field(
-        {}, description="Top-level keys of the asset's metadata and their values."
+        default={},
+        description="Top-level keys of the asset's metadata and their values.",
     )
 
     def to_domain(self) -> Filter:

@@ -21,12 +21,12 @@ class UploadFields(Body):
     """What is said of an image when it is given."""
 
     collection: CollectionText = "default"
-    tags: TagList = Field([], description="In multipart: repeat the field.")
+    tags: TagList = Field(default=[], description="In multipart: repeat the field.")
     metadata: dict[str, Any] = Field(
-        {}, description="A JSON object; in multipart: as text."
+        default={}, description="A JSON object; in multipart: as text."
     )
     subject: SubjectText | None = Field(
-        None, description="The person the image shows, for erasure on request."
+        default=None, description="The person the image shows, for erasure on request."
     )
 
 

@@ -79,13 +79,13 @@ class SqliteDocuments:
 
     async def scan(self, recipe: str) -> AsyncIterator[Sequence[IndexEntry]]:
         """Yield every vector of the recipe, `embeddings.BATCH` at a time."""
+        read = self._database.read
         position = 0
-        while True:
-            batch = await self._database.read(embeddings.batch, recipe, position)
-            if not batch.entries:
-                return
-            yield batch.entries
-            position = batch.last
+        # A fixed end, or steady uploads would keep the scan running for ever.
+        last = await read(embeddings.last_position, recipe)
+        while rows := await read(embeddings.batch, recipe, position, last):
+            yield [entry for _, entry in rows]
+            position = rows[-1][0]
 
     async def counts(self) -> dict[str, int]:
         """Return how many embeddings each recipe id has; none: left out."""

@@ -4,7 +4,6 @@ import json
 import sqlite3
 from collections.abc import Collection
 from dataclasses import asdict
-from typing import NamedTuple
 
 from dinoserve.adapters.sqlite.chunks import chunks, marks
 from dinoserve.domain.recipes import Recipe
@@ -12,15 +11,8 @@ from dinoserve.domain.vectors import Embedding, Vector, from_bytes, to_bytes
 from dinoserve.errors import AssetNotFoundError
 from dinoserve.ports import IndexEntry
 
-# About 1 MB of the widest DINOv3 vectors (4096 numbers) a batch.
+# 8 MiB a batch of the widest DINOv3 vectors (4096 numbers).
 BATCH = 512
-
-
-class Batch(NamedTuple):
-    """Some entries of a scan, and the position behind which the next ones lie."""
-
-    entries: list[IndexEntry]
-    last: int
 
 
 def put(connection: sqlite3.Connection, embedding: Embedding) -> None:
@@ -50,16 +42,26 @@ def vectors(
     return found
 
 
-def batch(connection: sqlite3.Connection, recipe: str, after: int) -> Batch:
-    """Return up to `BATCH` entries of the recipe behind a position; 0 begins."""
+def last_position(connection: sqlite3.Connection, recipe: str) -> int:
+    """Return the position where a scan that begins now ends; 0: nothing to scan."""
+    (last,) = connection.execute(
+        "SELECT max(position) FROM embedding WHERE recipe = ?", (recipe,)
+    ).fetchone()
+    return last or 0
+
+
+def batch(
+    connection: sqlite3.Connection, recipe: str, after: int, last: int
+) -> list[tuple[int, IndexEntry]]:
+    """Return up to `BATCH` entries, by position, in (after, last]."""
     rows = connection.execute(
-        """SELECT collection, asset_id, vector, position
+        """SELECT position, collection, asset_id, vector
         FROM embedding JOIN asset ON asset.id = asset_id
-        WHERE recipe = ? AND position > ? ORDER BY position LIMIT ?""",
-        (recipe, after, BATCH),
-    ).fetchall()
-    entries = [IndexEntry(row[0], row[1], from_bytes(row[2])) for row in rows]
-    return Batch(entries, rows[-1][3] if rows else after)
+        WHERE recipe = ? AND position > ? AND position <= ?
+        ORDER BY position LIMIT ?""",
+        (recipe, after, last, BATCH),
+    )
+    return [(row[0], IndexEntry(row[1], row[2], from_bytes(row[3]))) for row in rows]
 
 
 def counts(connection: sqlite3.Connection) -> dict[str, int]:

@@ -1,12 +1,12 @@
 """Assets over HTTP: give, list, show, change, erase."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel, Field
 
-from dinoserve.domain.assets import ASSET_ID_PATTERN, Asset, Filter
+from dinoserve.domain.assets import ASSET_ID_PATTERN, Filter
 from dinoserve.domain.paging import MAX_PAGE, AssetQuery, Cursor
 from dinoserve.errors import (
     AssetNotFoundError,
@@ -32,11 +32,17 @@ from dinoserve.web.schemas import (
     CollectionText,
     SubjectText,
     TagList,
-    TagText,
+    Time,
 )
 from dinoserve.web.uploads import UPLOAD_BODY, read_upload
 
 router = APIRouter(prefix="/v1/assets", tags=["assets"])
+
+_CONTENT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/*": {}}, "description": "The original."},
+    206: {"content": {"image/*": {}}, "description": "The bytes asked for."},
+    304: {"description": "The caller's copy is right."},
+}
 
 AssetIdPath = Annotated[str, Path(pattern=ASSET_ID_PATTERN)]
 
@@ -48,11 +54,33 @@ class AssetPage(BaseModel):
     next_cursor: str | None
 
 
+class ListQuery(Body):
+    """Which assets to list."""
+
+    collection: CollectionText | None = None
+    tag: TagList = Field(default=[])
+    created_from: Time | None = None
+    created_until: Time | None = None
+    cursor: str | None = Field(default=None, max_length=200)
+    limit: int = Field(default=50, ge=1, le=MAX_PAGE)
+
+    def to_domain(self) -> AssetQuery:
+        """Return the query, its cursor read."""
+        return AssetQuery(
+            collection=self.collection,
+            where=Filter(tags=frozenset(self.tag)),
+            created_from=self.created_from,
+            created_until=self.created_until,
+            after=Cursor.decode(self.cursor) if self.cursor else None,
+            limit=self.limit,
+        )
+
+
 class AssetPatch(Body):
     """What to change; a field left out stays as it is, `subject: null` clears it."""
 
-    tags: TagList = []
-    metadata: dict[str, object] = {}
+    tags: TagList = Field(default=[])
+    metadata: dict[str, object] = Field(default={})
     subject: SubjectText | None = None
 
     def to_domain(self) -> AssetChanges:
@@ -68,7 +96,6 @@ class AssetPatch(Body):
 
 @router.post(
     "",
-    response_model=AssetView,
     status_code=201,
     openapi_extra=UPLOAD_BODY,
     responses={200: {"model": AssetView, "description": "It was already there."}}
@@ -103,24 +130,10 @@ async def upload_asset(
 
 @router.get("", responses=responses(UnavailableError))
 async def list_assets(
-    services: ServicesDep,
-    collection: CollectionText | None = None,
-    tag: Annotated[list[TagText], Query(max_length=64)] = [],  # noqa: B006 - FastAPI copies it
-    created_from: AwareDatetime | None = None,
-    created_until: AwareDatetime | None = None,
-    cursor: Annotated[str | None, Query(max_length=200)] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+    asked: Annotated[ListQuery, Query()], services: ServicesDep
 ) -> AssetPage:
     """List assets, newest first; `tag` may be repeated, all must be there."""
-    query = AssetQuery(
-        collection=collection,
-        where=Filter(tags=frozenset(tag)),
-        created_from=created_from,
-        created_until=created_until,
-        after=Cursor.decode(cursor) if cursor else None,
-        limit=limit,
-    )
-    page = await services.assets.find(query)
+    page = await services.assets.find(asked.to_domain())
     return AssetPage(
         assets=[AssetView.of(asset) for asset in page.assets],
         next_cursor=page.next.encode() if page.next else None,
@@ -155,16 +168,11 @@ async def erase_asset(asset_id: AssetIdPath, services: ServicesDep) -> None:
     await services.assets.remove(asset_id)
 
 
-@router.api_route(
+@router.head("/{asset_id}/content", include_in_schema=False)
+@router.get(
     "/{asset_id}/content",
-    methods=["GET", "HEAD"],
     response_class=Response,
-    responses={
-        200: {"content": {"image/*": {}}, "description": "The original."},
-        206: {"content": {"image/*": {}}, "description": "The bytes asked for."},
-        304: {"description": "The caller's copy is right."},
-    }
-    | responses(AssetNotFoundError, RangeError, UnavailableError),
+    responses=_CONTENT | responses(AssetNotFoundError, RangeError, UnavailableError),
 )
 async def get_content(
     asset_id: AssetIdPath, request: Request, services: ServicesDep
@@ -173,7 +181,7 @@ async def get_content(
     asset = await services.assets.get(asset_id)
     etag = f'"{asset.sha256}"'
     wanted = portion(request.headers, etag, asset.size_bytes)
-    headers = _content_headers(asset, etag)
+    headers = _content_headers(etag)
     if wanted.status == 304:  # noqa: PLR2004 - not modified
         return Response(status_code=304, headers=headers)
     headers["content-length"] = str(wanted.stop - wanted.start)
@@ -188,7 +196,7 @@ async def get_content(
     )
 
 
-def _content_headers(asset: Asset, etag: str) -> dict[str, str]:
+def _content_headers(etag: str) -> dict[str, str]:
     return {
         "etag": etag,
         "accept-ranges": "bytes",

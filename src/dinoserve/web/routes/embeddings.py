@@ -51,7 +51,8 @@ class EmbeddingsRequest(BaseModel):
     model: str = "default"
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(
-        None, description="Only the model's own dimension: its vectors are whole."
+        default=None,
+        description="Only the model's own dimension: its vectors are whole.",
     )
 
 
@@ -145,9 +146,7 @@ def _sources(body: EmbeddingsRequest, max_inputs: int) -> list[Source]:
     ]
 
 
-def _answer(
-    results: list[Computed], body: EmbeddingsRequest, card: ModelCard
-) -> bytes:
+def _answer(results: list[Computed], body: EmbeddingsRequest, card: ModelCard) -> bytes:
     tokens = sum(result.tokens for result in results)
     answer = {
         "object": "list",

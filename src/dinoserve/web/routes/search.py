@@ -44,12 +44,16 @@ class QueryBody(Body):
     """What to search by: exactly one of `asset`, `image`, `vector`."""
 
     asset: AssetIdText | None = None
-    image: str | None = Field(None, description="Data URI or https URL.")
+    image: str | None = Field(default=None, description="Data URI or https URL.")
     vector: list[FiniteFloat] | None = Field(
-        None, min_length=1, max_length=65_536, description="Need not have unit length."
+        default=None,
+        min_length=1,
+        max_length=65_536,
+        description="Need not have unit length.",
     )
     recipe: str | None = Field(
-        None, description="The recipe of `vector`; refused if it is not the loaded one."
+        default=None,
+        description="The recipe of `vector`; refused if it is not the loaded one.",
     )
 
     def to_domain(self) -> Query:
@@ -71,11 +75,12 @@ class SearchBody(Body):
 
     query: QueryBody
     collection: CollectionText = "default"
-    k: int = Field(10, ge=1, le=1000)
-    filter: FilterBody = FilterBody()
-    min_score: float = Field(-1.0, ge=-1, le=1)
+    k: int = Field(default=10, ge=1, le=1000)
+    filter: FilterBody = Field(default=FilterBody())
+    min_score: float = Field(default=-1.0, ge=-1, le=1)
     exact: bool = Field(
-        False, description="Compare with every vector; at this size it always does."
+        default=False,
+        description="Compare with every vector; at this size it always does.",
     )
 
 

@@ -1,0 +1,68 @@
+"""Whether the servers compute the same thing: otherwise their speeds say nothing."""
+
+import base64
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from pydantic import BaseModel
+
+from benchmarks.pictures import Picture
+from benchmarks.shapes import SHAPES
+from dinoserve.domain.vectors import Vector, from_bytes
+
+_TIMEOUT_S = 60
+
+
+class _Item(BaseModel):
+    embedding: str
+
+
+class _OpenAiAnswer(BaseModel):
+    data: list[_Item]
+
+
+class _HandwrittenAnswer(BaseModel):
+    embedding: list[float]
+
+
+def lowest_cosine(ours: str, handwritten: str, pictures: Sequence[Picture]) -> float:
+    """Return how alike the two servers' vectors of a picture are, at worst.
+
+    Args:
+        ours: dinoserve's address, without a path.
+        handwritten: the other's.
+        pictures: at least one.
+    """
+    pairs = [
+        (_vector(ours, "embeddings", one), _vector(handwritten, "handwritten", one))
+        for one in pictures
+    ]
+    return min(float(left @ right) for left, right in pairs)
+
+
+def _of_openai(answer: bytes) -> Vector:
+    item = _OpenAiAnswer.model_validate_json(answer).data[0]
+    return from_bytes(base64.b64decode(item.embedding))
+
+
+def _of_handwritten(answer: bytes) -> Vector:
+    told = _HandwrittenAnswer.model_validate_json(answer)
+    return np.array(told.embedding, np.float32)
+
+
+_READERS: Mapping[str, Callable[[bytes], Vector]] = {
+    "embeddings": _of_openai,
+    "handwritten": _of_handwritten,
+}
+
+
+def _vector(url: str, name: str, picture: Picture) -> Vector:
+    shape = SHAPES[name]
+    request = urllib.request.Request(
+        url + shape.path,
+        shape.bodies(picture)(),
+        {"content-type": shape.content_type},
+    )
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+        return _READERS[name](answer.read())

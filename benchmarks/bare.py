@@ -1,0 +1,61 @@
+"""The bare engine in a loop: what the same forward gives without a server around it.
+
+`python -m benchmarks.bare MODEL PICTURES`; orders come in on standard input.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.pictures import Picture, read_pictures
+from benchmarks.protocol import LoopOrder, Sample, answer_orders
+from dinoserve.engine.images import ImageLimits, decode
+from dinoserve.engine.preprocess import from_config
+from dinoserve.engine.torch_forward import TorchForward
+from dinoserve.engine.weights import load_model
+
+_LIMITS = ImageLimits(max_bytes=2**25, max_pixels=64_000_000, max_side_px=16_384)
+
+
+def measure(
+    forward: TorchForward, pictures: Sequence[Picture], order: LoopOrder
+) -> Sample:
+    """Run batch after batch for as long as the order says, on this thread."""
+    files = cycle([picture.fresh() for picture in pictures])
+    ready = _pixels(forward, list(islice(files, order.batch)))
+    latencies_ms: list[float] = []
+    cpu, start = time.process_time(), time.perf_counter()
+    now = start
+    while now < start + order.seconds:
+        batch = list(islice(files, order.batch))
+        forward(_pixels(forward, batch) if order.decode else ready)
+        begun, now = now, time.perf_counter()
+        latencies_ms.append((now - begun) * 1000)
+    return Sample(
+        images=order.batch * len(latencies_ms),
+        wall_s=now - start,
+        cpu_s=time.process_time() - cpu,
+        latencies_ms=latencies_ms,
+    )
+
+
+def _pixels(forward: TorchForward, files: Sequence[bytes]) -> np.ndarray:
+    return np.stack([forward.prepare(decode(file, _LIMITS).rgb) for file in files])
+
+
+def _load(folder: str) -> TorchForward:
+    model = load_model(folder)
+    how = from_config("hf", model.preprocessor, model.stride_px)
+    return TorchForward(model, how, "cpu")
+
+
+if __name__ == "__main__":
+    answer_orders(
+        LoopOrder,
+        partial(measure, _load(sys.argv[1]), read_pictures(Path(sys.argv[2]))),
+    )

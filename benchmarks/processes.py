@@ -1,0 +1,160 @@
+"""Child processes of a measurement: started, asked, and always ended."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import BaseModel
+
+from benchmarks.protocol import READY, Sample
+
+ROOT = Path(__file__).parents[1]
+_START_S = 120
+_STOP_S = 15
+_POLL_S = 0.05
+_LAST_WORDS = 2000
+_ADDRESS = re.compile(r"(?:ready|running) on (http://127\.0\.0\.1:\d+)")
+_FOREIGN = ("DINOSERVE_", "HF_", "TRANSFORMERS_", "UVICORN_")
+
+
+class ChildError(Exception):
+    """A child process did not do what it is for; the message has its last words."""
+
+
+class Server(NamedTuple):
+    """An HTTP server that is ready: its address without a path, and its process."""
+
+    url: str
+    pid: int
+
+
+class Worker:
+    """A process that answers orders, see `benchmarks.protocol`."""
+
+    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
+        self._process = process
+        self._log = log
+        self.pid = process.pid
+
+    def ask(self, order: BaseModel) -> Sample:
+        """Return the answer; blocks until it is there.
+
+        Raises:
+            ChildError: the process ended instead.
+        """
+        with suppress(BrokenPipeError):
+            print(order.model_dump_json(), file=self._process.stdin, flush=True)
+        return Sample.model_validate_json(self.hear())
+
+    def hear(self) -> str:
+        """Return its next line.
+
+        Raises:
+            ChildError: the process ended instead.
+        """
+        assert self._process.stdout
+        if line := self._process.stdout.readline():
+            return line.strip()
+        raise _ended(self._log)
+
+
+@contextmanager
+def serving(
+    arguments: Sequence[str], folder: Path, env: Mapping[str, str] | None = None
+) -> Generator[Server]:
+    """Run a server on a free port for the block; it says its address when ready.
+
+    Args:
+        arguments: of the interpreter that runs this.
+        folder: made for it; its working folder and the place of its log.
+        env: variables besides those of this process.
+
+    Raises:
+        ChildError: it ended before it was ready, or took too long.
+    """
+    folder.mkdir()
+    log = folder / "log"
+    with _child(arguments, log, folder, env) as process:
+        yield Server(_address(process, log), process.pid)
+
+
+@contextmanager
+def working(module: str, *arguments: str, log: Path) -> Generator[Worker]:
+    """Run a worker module for the block; it is ready when the block begins.
+
+    Raises:
+        ChildError: it ended before it was ready.
+    """
+    with _child(["-m", module, *arguments], log, ROOT, talks=True) as process:
+        worker = Worker(process, log)
+        if (said := worker.hear()) != READY:
+            raise ChildError(f"{module} said {said!r} instead of {READY!r}")
+        yield worker
+
+
+@contextmanager
+def _child(
+    arguments: Sequence[str],
+    log: Path,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    *,
+    talks: bool = False,
+) -> Generator[subprocess.Popen[str]]:
+    with (
+        log.open("w") as stream,
+        subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=cwd,
+            env=_environment() | dict(env or {}),
+            stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if talks else stream,
+            stderr=stream,
+            text=True,
+            # Ctrl-C is for the parent, which ends its children in order.
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            _end(process)
+
+
+def _environment() -> dict[str, str]:
+    """Return this process's variables without those that would change a result."""
+    kept = {
+        key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)
+    }
+    return kept | {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    try:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_S)
+    finally:
+        process.kill()
+
+
+def _address(process: subprocess.Popen[str], log: Path) -> str:
+    end = time.monotonic() + _START_S
+    while process.poll() is None and time.monotonic() < end:
+        if found := _ADDRESS.search(log.read_text()):
+            return found[1]
+        time.sleep(_POLL_S)
+    raise _ended(log)
+
+
+def _ended(log: Path) -> ChildError:
+    return ChildError(
+        f"a child process ended or took too long; it said:\n"
+        f"{log.read_text()[-_LAST_WORDS:]}"
+    )

@@ -1,0 +1,68 @@
+"""What a measuring process is told and what it answers: one JSON line each."""
+
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+READY = "ready"
+Order = TypeVar("Order", bound=BaseModel)
+
+
+class LoadOrder(BaseModel):
+    """Send pictures over HTTP, each client one after the other.
+
+    Attributes:
+        url: the server, without a path.
+        shape: how a picture is sent, one of `benchmarks.shapes.SHAPES`.
+        clients: how many send at the same time.
+        seconds: no picture is sent later than this; what was sent is waited for.
+    """
+
+    url: str
+    shape: str
+    clients: int
+    seconds: float
+
+
+class LoopOrder(BaseModel):
+    """Run the engine in a loop, without a server.
+
+    Attributes:
+        batch: pictures in a forward.
+        decode: begin with JPEG bytes, not with pixels that are ready.
+        seconds: no batch is begun later than this.
+    """
+
+    batch: int
+    decode: bool
+    seconds: float
+
+
+class Sample(BaseModel):
+    """What one stretch of measuring gave.
+
+    Attributes:
+        images: pictures that were answered well.
+        wall_s: from the first one sent to the last one answered.
+        cpu_s: processor time of the measuring process itself.
+        latencies_ms: of each request that was answered well, or of each batch.
+        errors: requests that were not answered well.
+        first_error: what the first of them got.
+    """
+
+    images: int
+    wall_s: float
+    cpu_s: float
+    latencies_ms: list[float]
+    errors: int = 0
+    first_error: str = ""
+
+
+def answer_orders(kind: type[Order], measure: Callable[[Order], Sample]) -> None:
+    """Say `READY`, then answer each line of standard input, until it is closed."""
+    print(READY, flush=True)
+    for line in sys.stdin:
+        sample = measure(kind.model_validate_json(line))
+        print(sample.model_dump_json(), flush=True)

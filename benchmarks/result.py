@@ -1,0 +1,128 @@
+"""The result of a run: as a table on the terminal, and as files that are kept."""
+
+from datetime import date
+from pathlib import Path
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import Machine
+from benchmarks.rows import BARE_1, EMBEDDINGS, Figures
+
+_HEADS = (
+    "what",
+    "clients",
+    "images/s",
+    "slowest–fastest",
+    "p50 ms",
+    "p99 ms",
+    "× hand-written",
+    "× bare",
+    "peak RSS MiB",
+    "client CPU",
+    "errors",
+)
+
+
+class Result(BaseModel):
+    """Everything a run found out, and what it takes to repeat it.
+
+    Attributes:
+        model: architecture, size and precision.
+        machine: what it ran on.
+        date: the day it ended.
+        command: what to type, from the root of the repository.
+        commit: of the repository.
+        rounds: how often each row was measured.
+        seconds: how long a row was measured in a round.
+        lowest_cosine: between both servers' vectors of the same picture.
+        rows: the table.
+    """
+
+    model: str
+    machine: Machine
+    date: date
+    command: str
+    commit: str
+    rounds: int
+    seconds: float
+    lowest_cosine: float
+    rows: list[Figures]
+
+    def show(self, console: Console) -> None:
+        """Print the table and the lines around it."""
+        table = Table(title=self.model)
+        for head in _HEADS:
+            table.add_column(head, justify="left" if head == "what" else "right")
+        for row in self.rows:
+            table.add_row(*_cells(row), style="red" if row.errors else None)
+        console.print(table)
+        for line in self._lines():
+            console.print(line, markup=False, highlight=False)
+
+    def keep(self, folder: Path) -> Path:
+        """Write `<machine>.json` and `.md`, replacing those of before.
+
+        Returns:
+            the `.md` file.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        page = folder / f"{self.machine.slug}.md"
+        page.with_suffix(".json").write_text(self.model_dump_json(indent=2) + "\n")
+        page.write_text(self._markdown())
+        return page
+
+    def _markdown(self) -> str:
+        rules = ["---" if head == "what" else "---:" for head in _HEADS]
+        table = [_HEADS, rules, *(_cells(row) for row in self.rows)]
+        rows = [f"| {' | '.join(cells)} |" for cells in table]
+        lines = [f"- {line}" for line in self._lines()]
+        return "\n".join([f"# {self.model}", "", *rows, "", *lines, ""])
+
+    def _lines(self) -> list[str]:
+        machine = self.machine
+        failed = [row for row in self.rows if row.errors]
+        return [
+            f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib} GiB,"
+            f" {machine.system}, Python {machine.python}, torch {machine.torch},"
+            f" transformers {machine.transformers}",
+            f"{self.date}, commit {self.commit}, `{self.command}`:"
+            f" {self.rounds} rounds of {self.seconds:g} s",
+            f"both servers' vectors of a picture: cosine {self.lowest_cosine:.6f} or more",
+            *self._delay(),
+            *(f"ERRORS in {row.name}: {row.first_error}" for row in failed),
+        ]
+
+    def _delay(self) -> list[str]:
+        served, bare = (
+            next((r.p50_ms for r in self.rows if (r.name, r.clients) == key), None)
+            for key in ((EMBEDDINGS, 1), (BARE_1, 0))
+        )
+        if not served or not bare:
+            return []
+        return [
+            f"p50 of {EMBEDDINGS} with 1 client is {served / bare:.2f} × that of"
+            f" {BARE_1}"
+        ]
+
+
+def _cells(row: Figures) -> list[str]:
+    slowest, fastest = row.images_per_s_range
+    return [
+        row.name,
+        str(row.clients or "–"),
+        f"{row.images_per_s:.1f}",
+        f"{slowest:.1f}–{fastest:.1f}",
+        _number(row.p50_ms, 1),
+        _number(row.p99_ms, 1),
+        _number(row.to_handwritten, 2),
+        _number(row.to_bare, 2),
+        _number(row.peak_rss_mib, 0),
+        "–" if row.client_cpu_percent is None else f"{row.client_cpu_percent:.0f} %",
+        str(row.errors),
+    ]
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,91 @@
+"""From a file that Pillow opened to upright, opaque 8-bit RGB."""
+
+import numpy as np
+from PIL import ExifTags, Image, ImageFile
+
+_UNREAD_PIXELS = {
+    "F": "floating-point",
+    "I": "signed or 32-bit integer",
+    "LAB": "CIE L*a*b*",
+    "I;12": "12-bit",
+}
+# EXIF 2.32 §4.6.5: how the picture must be turned to stand upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def unread_type(image: ImageFile.ImageFile) -> str | None:
+    """Return what the pixels of a file just opened are. None: they can be shown."""
+    return _UNREAD_PIXELS.get(_stored_as(image)) or _UNREAD_PIXELS.get(image.mode)
+
+
+def shown(image: ImageFile.ImageFile) -> Image.Image:
+    """Return the picture of a file just opened, as a viewer shows it.
+
+    Its first frame is decoded, turned as its EXIF orientation says, laid on white
+    where it is transparent, and brought to 8-bit RGB; colour profiles are not
+    applied.
+
+    Raises:
+        Exception: whatever Pillow's decoders raise.
+    """
+    _fit_clear_colour(image, _stored_as(image))
+    image.load()
+    return _rgb(_upright(image))
+
+
+def _stored_as(image: ImageFile.ImageFile) -> str:
+    """Return Pillow's name for the pixels in the file, e.g. `RGB;16B`."""
+    args = image.tile[0].args if image.tile else ""
+    return str(args[0] if isinstance(args, tuple) else args)
+
+
+def _fit_clear_colour(image: Image.Image, stored: str) -> None:
+    """Bring the colour that is transparent to 8 bits, where Pillow brings pixels.
+
+    A PNG states it in its own depth (PNG §11.3.1.1), and Pillow leaves it there.
+    """
+    match stored, image.info.get("transparency"):
+        case ("L;2" | "L;4") as depth, int(grey):
+            image.info["transparency"] = grey * (85 if depth == "L;2" else 17)
+        case "RGB;16B", (int(red), int(green), int(blue)):
+            image.info["transparency"] = (red >> 8, green >> 8, blue >> 8)
+        case _:
+            pass
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # noqa: BLE001 - broken EXIF raises anything and spoils no pixel
+        return image
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return _grey(image).convert("RGB")
+    if image.mode == "La":
+        image = image.convert("LA")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    clear = image.convert("RGBA")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(clear, (0, 0), clear)
+    return white
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Return the high bytes of 16-bit grey, white where it is transparent."""
+    values = np.asarray(image)
+    grey = (values >> 8).astype(np.uint8)
+    grey[values == image.info.get("transparency", -1)] = 255
+    return Image.fromarray(grey)

@@ -1,0 +1,219 @@
+"""What every vector index does; see `ports.VectorIndex`."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from dinoserve.adapters.exact_index import ExactIndex
+from dinoserve.domain.similarity import Hit
+from dinoserve.domain.vectors import Matrix
+from dinoserve.ports import Space, VectorIndex
+from records import a_vector
+
+HERE = Space("default", "r1")
+WIDTH = 8
+
+
+@pytest.fixture(params=["exact"])
+def index() -> VectorIndex:
+    return ExactIndex()
+
+
+def ids_of(hits: list[Hit]) -> list[str]:
+    return [hit.asset_id for hit in hits]
+
+
+def rows(*seeds: int) -> Matrix:
+    return np.stack([a_vector(seed, WIDTH) for seed in seeds])
+
+
+async def test_the_nearest_comes_first(index: VectorIndex) -> None:
+    await index.upsert(HERE, ["a", "b", "c"], rows(1, 2, 3))
+    hits = await index.search(HERE, a_vector(2), 3, None)
+    assert hits[0].asset_id == "b"
+    assert [hit.score for hit in hits] == sorted(
+        (hit.score for hit in hits), reverse=True
+    )
+
+
+async def test_scores_are_cosines(index: VectorIndex) -> None:
+    await index.upsert(HERE, ["a"], rows(1))
+    (hit,) = await index.search(HERE, a_vector(2), 1, None)
+    assert hit.score == pytest.approx(float(a_vector(1) @ a_vector(2)), abs=1e-6)
+
+
+async def test_scores_stay_within_their_bounds(index: VectorIndex) -> None:
+    vectors = rows(*range(200))
+    await index.upsert(HERE, [f"{n:03}" for n in range(200)], vectors)
+    for sign in (1, -1):
+        for vector in vectors[:50]:
+            hits = await index.search(HERE, sign * vector, 200, None)
+            assert all(-1 <= hit.score <= 1 for hit in hits)
+
+
+async def test_k_bounds_the_hits(index: VectorIndex) -> None:
+    await index.upsert(HERE, ["a", "b", "c"], rows(1, 2, 3))
+    assert len(await index.search(HERE, a_vector(2), 2, None)) == 2
+
+
+async def test_k_beyond_the_count_gives_all(index: VectorIndex) -> None:
+    await index.upsert(HERE, ["a", "b", "c"], rows(1, 2, 3))
+    assert len(await index.search(HERE, a_vector(2), 9, None)) == 3
+
+
+@pytest.mark.parametrize("k", [1, 5, 29, 30])
+async def test_ties_go_by_ascending_id(index: VectorIndex, k: int) -> None:
+    ids = [f"{n * 7 % 30:02}" for n in range(30)]
+    await index.upsert(HERE, ids, rows(*[1] * 30))
+    hits = await index.search(HERE, a_vector(2), k, None)
+    assert ids_of(hits) == sorted(ids)[:k]
+
+
+async def test_equal_vectors_score_equally_wherever_they_lie(
+    index: VectorIndex,
+) -> None:
+    width = 387
+    vectors = np.stack([a_vector(seed % 3, width) for seed in range(301)])
+    await index.upsert(HERE, [f"{n:03}" for n in range(301)], vectors)
+    hits = await index.search(HERE, a_vector(9, width), 301, None)
+    assert len({hit.score for hit in hits}) == 3
+
+
+async def test_among_limits_the_hits(index: VectorIndex) -> None:
+    await index.upsert(HERE, ["a", "b", "c"], rows(1, 2, 3))
+    hits = await index.search(HERE, a_vector(2), 3, {"a", "c", "absent"})
+    assert set(ids_of(hits)) == {"a", "c"}
+
+
+@pytest.mark.parametrize("share", [1, 40, 399])
+async def test_among_few_and_among_many_rank_alike(
+    index: VectorIndex, share: int
+) -> None:
+    ids = [f"{n:03}" for n in range(400)]
+    await index.upsert(HERE, ids, rows(*range(400)))
+    everything = await index.search(HERE, a_vector(500), 400, None)
+    among = set(ids[:share])
+    expected = [hit for hit in everything if hit.asset_id in among][:5]
+    assert await index.search(HERE, a_vector(500), 5, among) == expected
+
+
+async def test_among_none_there_gives_nothing(index: VectorIndex) -> None:
+    await index.upsert(HERE, ["a"], rows(1))
+    assert await index.search(HERE, a_vector(1), 1, {"absent"}) == []
+    assert await index.search(HERE, a_vector(1), 1, set()) == []
+
+
+async def test_an_unknown_space_gives_nothing(index: VectorIndex) -> None:
+    assert await index.search(HERE, a_vector(1), 1, None) == []
+    assert await index.count(HERE) == 0
+
+
+@pytest.mark.parametrize("other", [Space("other", "r1"), Space("default", "r2")])
+async def test_spaces_never_meet(index: VectorIndex, other: Space) -> None:
+    await index.upsert(HERE, ["a"], rows(1))
+    await index.upsert(other, ["b"], rows(1))
+    assert ids_of(await index.search(HERE, a_vector(1), 9, None)) == ["a"]
+    await index.delete(other, ["a", "b"])
+    assert await index.count(HERE) == 1
+
+
+async def test_an_upsert_replaces(index: VectorIndex) -> None:
+    await index.upsert(HERE, ["a", "b"], rows(1, 2))
+    await index.upsert(HERE, ["a"], rows(3))
+    (best, _) = await index.search(HERE, a_vector(3), 2, None)
+    assert best.asset_id == "a"
+    assert best.score == pytest.approx(1.0, abs=1e-6)
+    assert await index.count(HERE) == 2
+
+
+async def test_an_upsert_of_nothing_does_nothing(index: VectorIndex) -> None:
+    await index.upsert(HERE, [], np.empty((0, WIDTH), np.float32))
+    assert await index.count(HERE) == 0
+
+
+async def test_changing_what_was_given_changes_nothing_indexed(
+    index: VectorIndex,
+) -> None:
+    given = rows(1)
+    await index.upsert(HERE, ["a"], given)
+    given[:] = 0
+    (hit,) = await index.search(HERE, a_vector(1), 1, None)
+    assert hit.score == pytest.approx(1.0, abs=1e-6)
+
+
+async def test_the_next_search_misses_what_was_deleted(index: VectorIndex) -> None:
+    await index.upsert(HERE, ["a", "b", "c"], rows(1, 2, 3))
+    await index.delete(HERE, ["a", "absent"])
+    assert set(ids_of(await index.search(HERE, a_vector(1), 9, None))) == {"b", "c"}
+    assert await index.count(HERE) == 2
+
+
+async def test_deleting_from_an_unknown_space_does_nothing(
+    index: VectorIndex,
+) -> None:
+    await index.delete(HERE, ["a"])
+    assert await index.count(HERE) == 0
+
+
+async def test_what_was_deleted_can_come_again(index: VectorIndex) -> None:
+    await index.upsert(HERE, ["a"], rows(1))
+    await index.delete(HERE, ["a"])
+    await index.upsert(HERE, ["a"], rows(2))
+    assert ids_of(await index.search(HERE, a_vector(1), 9, None)) == ["a"]
+
+
+async def test_a_query_of_another_width_is_a_bug(index: VectorIndex) -> None:
+    await index.upsert(HERE, ["a"], rows(1))
+    with pytest.raises(ValueError, match="width"):
+        await index.search(HERE, a_vector(1, WIDTH + 1), 1, None)
+
+
+async def test_vectors_of_another_width_are_a_bug(index: VectorIndex) -> None:
+    await index.upsert(HERE, ["a"], rows(1))
+    with pytest.raises(ValueError, match="width"):
+        await index.upsert(HERE, ["b"], a_vector(1, WIDTH + 1)[np.newaxis])
+    assert await index.count(HERE) == 1
+
+
+async def test_more_ids_than_vectors_are_a_bug(index: VectorIndex) -> None:
+    with pytest.raises(ValueError, match="2 ids"):
+        await index.upsert(HERE, ["a", "b"], rows(1))
+
+
+async def test_k_below_one_is_a_bug(index: VectorIndex) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        await index.search(HERE, a_vector(1), 0, None)
+
+
+async def test_searches_beside_writes_never_see_a_torn_row(
+    index: VectorIndex,
+) -> None:
+    width = 4096
+    ids = [f"{n:02}" for n in range(64)]
+    ones = np.full((64, width), 1 / 64, np.float32)
+    await index.upsert(HERE, ids, ones)
+
+    async def flip() -> None:
+        for turn in range(20):
+            await index.upsert(HERE, ids, ones if turn % 2 else -ones)
+
+    async def look() -> set[float]:
+        found: set[float] = set()
+        for _ in range(20):
+            hits = await index.search(HERE, ones[0], 64, None)
+            found |= {hit.score for hit in hits}
+        return found
+
+    _, *seen = await asyncio.gather(flip(), look(), look())
+    assert set().union(*seen) <= {1.0, -1.0}
+
+
+async def test_fifty_concurrent_upserts_all_arrive(index: VectorIndex) -> None:
+    vectors = rows(*range(50))
+    await asyncio.gather(
+        *(index.upsert(HERE, [f"{n:02}"], vectors[n : n + 1]) for n in range(50))
+    )
+    for seed in range(50):
+        (hit,) = await index.search(HERE, a_vector(seed), 1, None)
+        assert hit.asset_id == f"{seed:02}"

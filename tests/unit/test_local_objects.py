@@ -1,0 +1,213 @@
+"""What `LocalObjects` does with files: sync, verify, tidy up, fail."""
+# ruff: noqa: ASYNC240 - nothing else runs on the loop of a test
+
+import asyncio
+import errno
+import hashlib
+import os
+from pathlib import Path
+
+import obstore.exceptions
+import pytest
+
+from dinoserve.adapters.objects import LocalObjects, translate
+from dinoserve.errors import StorageFullError, UnavailableError
+from small_disk import small_disk
+
+DATA = b"picture" * 1000
+SHA256 = hashlib.sha256(DATA).hexdigest()
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> LocalObjects:
+    return LocalObjects(tmp_path / "objects")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "objects" / SHA256[:2] / SHA256[2:4] / SHA256
+
+
+def files_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+async def test_bytes_are_there_after_reopening(
+    objects: LocalObjects, tmp_path: Path
+) -> None:
+    await objects.put(SHA256, DATA)
+    assert await LocalObjects(tmp_path / "objects").size(SHA256) == len(DATA)
+
+
+async def test_a_file_lies_two_folders_deep_under_its_digest(
+    objects: LocalObjects, file: Path, tmp_path: Path
+) -> None:
+    await objects.put(SHA256, DATA)
+    assert files_below(tmp_path) == [file]
+    assert file.read_bytes() == DATA
+
+
+async def test_a_write_syncs_the_file_and_every_folder_above_it(
+    objects: LocalObjects,
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    synced: list[Path] = []
+    fsync = os.fsync
+
+    def recorded(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    await objects.put(SHA256, DATA)
+    root = tmp_path / "objects"
+    assert synced == [file, file.parent, file.parent.parent, root, tmp_path]
+
+
+@pytest.mark.parametrize("damage", [b"", DATA[:-1], b"x" * len(DATA)])
+async def test_storing_again_mends_a_damaged_file(
+    objects: LocalObjects, file: Path, damage: bytes
+) -> None:
+    await objects.put(SHA256, DATA)
+    file.write_bytes(damage)
+    await objects.put(SHA256, DATA)
+    assert file.read_bytes() == DATA
+
+
+async def test_storing_again_does_not_write_again(
+    objects: LocalObjects, file: Path
+) -> None:
+    await objects.put(SHA256, DATA)
+    before = file.stat().st_ino
+    await objects.put(SHA256, DATA)
+    assert file.stat().st_ino == before
+
+
+async def test_a_truncated_file_is_unavailable_before_the_first_chunk(
+    objects: LocalObjects, file: Path
+) -> None:
+    await objects.put(SHA256, DATA)
+    os.truncate(file, 10)
+    with pytest.raises(UnavailableError):
+        await anext(aiter(objects.read(SHA256, 0, len(DATA))))
+
+
+async def test_delete_removes_what_killed_writes_left(
+    objects: LocalObjects, file: Path, tmp_path: Path
+) -> None:
+    await objects.put(SHA256, DATA)
+    for number in (1, 2):
+        file.with_name(f"{SHA256}#{number}").write_bytes(DATA[:10])
+    await objects.delete(SHA256)
+    assert files_below(tmp_path) == []
+
+
+async def test_delete_without_the_bytes_removes_what_killed_writes_left(
+    objects: LocalObjects, file: Path, tmp_path: Path
+) -> None:
+    file.parent.mkdir(parents=True)
+    file.with_name(f"{SHA256}#1").write_bytes(DATA[:10])
+    await objects.delete(SHA256)
+    assert files_below(tmp_path) == []
+
+
+async def test_what_a_killed_write_left_does_not_hinder_the_next(
+    objects: LocalObjects, file: Path
+) -> None:
+    file.parent.mkdir(parents=True)
+    file.with_name(f"{SHA256}#1").write_bytes(b"torn")
+    await objects.put(SHA256, DATA)
+    assert file.read_bytes() == DATA
+
+
+async def test_a_cancelled_write_is_whole_or_absent_and_can_be_deleted(
+    objects: LocalObjects, tmp_path: Path
+) -> None:
+    task = asyncio.create_task(objects.put(SHA256, DATA))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await objects.delete(SHA256)
+    assert files_below(tmp_path) == []
+
+
+@pytest.mark.needs("tmpfs")
+async def test_a_full_disk_stores_nothing_and_says_so(tmp_path: Path) -> None:
+    with small_disk(tmp_path) as disk:
+        objects = LocalObjects(disk / "objects")
+        await objects.put(SHA256, DATA)
+        large = b"x" * 3_000_000
+        with pytest.raises(StorageFullError):
+            await objects.put(hashlib.sha256(large).hexdigest(), large)
+        (left,) = files_below(disk)
+        assert left.name == SHA256
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (errno.ENOSPC, StorageFullError),
+        (errno.EDQUOT, StorageFullError),
+        (errno.EIO, UnavailableError),
+    ],
+)
+async def test_a_sync_that_fails_leaves_nothing_stored(
+    objects: LocalObjects,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    kind: type[UnavailableError],
+) -> None:
+    failing = iter([OSError(code, "the disk fails")])
+    fsync = os.fsync
+
+    def fails_once(descriptor: int) -> None:
+        for error in failing:
+            raise error
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fails_once)
+    with pytest.raises(UnavailableError) as caught:
+        await objects.put(SHA256, DATA)
+    assert type(caught.value) is kind
+    assert files_below(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind
+        for kind in vars(obstore.exceptions).values()
+        if isinstance(kind, type) and issubclass(kind, Exception)
+    ],
+)
+def test_every_exception_of_obstore_is_told_as_unavailable(
+    kind: type[Exception],
+) -> None:
+    with pytest.raises(UnavailableError) as caught, translate():
+        raise kind("/a/path/of/the/server")
+    assert caught.value.port == "objects"
+    assert "/a/path" not in caught.value.detail
+
+
+async def test_a_folder_that_is_gone_does_not_answer(
+    objects: LocalObjects, tmp_path: Path
+) -> None:
+    (tmp_path / "objects").rmdir()
+    with pytest.raises(UnavailableError):
+        await objects.ping()
+
+
+async def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "objects").touch()
+    with pytest.raises(UnavailableError):
+        LocalObjects(tmp_path / "objects")
+
+
+async def test_a_range_that_is_none_is_a_bug(objects: LocalObjects) -> None:
+    await objects.put(SHA256, DATA)
+    with pytest.raises(ValueError, match="no range"):
+        await anext(aiter(objects.read(SHA256, 5, 4)))
