@@ -5,10 +5,10 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from pydantic import BaseModel
-
 from benchmarks.pictures import Picture
 from benchmarks.shapes import SHAPES
+from pydantic import BaseModel
+
 from dinoserve.domain.vectors import Vector, from_bytes
 
 _TIMEOUT_S = 60

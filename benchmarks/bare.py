@@ -11,9 +11,10 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
-
 from benchmarks.pictures import Picture, read_pictures
 from benchmarks.protocol import LoopOrder, Sample, answer_orders
+from numpy.typing import NDArray
+
 from dinoserve.engine.images import ImageLimits, decode
 from dinoserve.engine.preprocess import from_config
 from dinoserve.engine.torch_forward import TorchForward
@@ -44,7 +45,7 @@ def measure(
     )
 
 
-def _pixels(forward: TorchForward, files: Sequence[bytes]) -> np.ndarray:
+def _pixels(forward: TorchForward, files: Sequence[bytes]) -> NDArray[np.float32]:
     return np.stack([forward.prepare(decode(file, _LIMITS).rgb) for file in files])
 
 

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
-
 from benchmarks.processes import ROOT, ChildError
 from benchmarks.result import Result
 from benchmarks.run import VIT_S_LAYERS, Options, run
+from rich.console import Console
 
 _RESULTS = ROOT / "benchmarks" / "results"
 _WIDTH_WITHOUT_TERMINAL = 140
@@ -52,7 +51,7 @@ def main(
     result.show(console)
     if folder := out or (None if quick else _RESULTS):
         page = result.keep(folder)
-        console.print(f"kept as {page.name}, and .json", markup=False, soft_wrap=True)
+        console.print(f"kept as {page} and .json", markup=False, soft_wrap=True)
     raise typer.Exit(any(row.errors for row in result.rows))
 
 

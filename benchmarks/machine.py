@@ -32,6 +32,13 @@ class Machine(BaseModel):
     torch: str
     transformers: str
 
+    def __str__(self) -> str:
+        return (
+            f"{self.cpu}, {self.cores} cores, {self.memory_gib} GiB, {self.system},"
+            f" Python {self.python}, torch {self.torch},"
+            f" transformers {self.transformers}"
+        )
+
     @property
     def slug(self) -> str:
         """Return a file name that says which machine it was."""

@@ -10,7 +10,7 @@ from PIL import Image
 
 WIDTH_PX, HEIGHT_PX = 500, 375
 HOW_MANY = 64
-_QUALITY = 85
+_QUALITY = 90
 _DIGITS = 12
 # A JPEG comment (ITU-T T.81 §B.2.4.5) of `_DIGITS` bytes, right after the start.
 _START = b"\xff\xd8"

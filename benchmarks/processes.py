@@ -10,9 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import BaseModel
-
 from benchmarks.protocol import READY, Sample
+from pydantic import BaseModel
 
 ROOT = Path(__file__).parents[1]
 _START_S = 120

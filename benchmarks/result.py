@@ -3,23 +3,23 @@
 from datetime import date
 from pathlib import Path
 
-from pydantic import BaseModel
-from rich.console import Console
-from rich.table import Table
-
 from benchmarks.machine import Machine
 from benchmarks.rows import BARE_1, EMBEDDINGS, Figures
+from pydantic import BaseModel
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
 
 _HEADS = (
     "what",
     "clients",
     "images/s",
-    "slowest–fastest",
+    "of rounds",
     "p50 ms",
     "p99 ms",
-    "× hand-written",
-    "× bare",
-    "peak RSS MiB",
+    "x hand-written",
+    "x bare",
+    "RSS MiB",
     "client CPU",
     "errors",
 )
@@ -34,6 +34,8 @@ class Result(BaseModel):
         date: the day it ended.
         command: what to type, from the root of the repository.
         commit: of the repository.
+        load: processes that wanted a core before, mean of a minute; figures of a
+            busy machine say little.
         rounds: how often each row was measured.
         seconds: how long a row was measured in a round.
         lowest_cosine: between both servers' vectors of the same picture.
@@ -45,6 +47,7 @@ class Result(BaseModel):
     date: date
     command: str
     commit: str
+    load: float
     rounds: int
     seconds: float
     lowest_cosine: float
@@ -52,9 +55,10 @@ class Result(BaseModel):
 
     def show(self, console: Console) -> None:
         """Print the table and the lines around it."""
-        table = Table(title=self.model)
-        for head in _HEADS:
-            table.add_column(head, justify="left" if head == "what" else "right")
+        table = Table(title=self.model, box=SIMPLE_HEAD, padding=0)
+        table.add_column(_HEADS[0], no_wrap=True)
+        for head in _HEADS[1:]:
+            table.add_column(head, justify="right")
         for row in self.rows:
             table.add_row(*_cells(row), style="red" if row.errors else None)
         console.print(table)
@@ -81,15 +85,12 @@ class Result(BaseModel):
         return "\n".join([f"# {self.model}", "", *rows, "", *lines, ""])
 
     def _lines(self) -> list[str]:
-        machine = self.machine
         failed = [row for row in self.rows if row.errors]
         return [
-            f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib} GiB,"
-            f" {machine.system}, Python {machine.python}, torch {machine.torch},"
-            f" transformers {machine.transformers}",
-            f"{self.date}, commit {self.commit}, `{self.command}`:"
-            f" {self.rounds} rounds of {self.seconds:g} s",
-            f"both servers' vectors of a picture: cosine {self.lowest_cosine:.6f} or more",
+            str(self.machine),
+            f"load when it began: {self.load:.1f} of {self.machine.cores} cores",
+            f"{self.date}, commit {self.commit}: `{self.command}`",
+            f"lowest cosine of the two servers' vectors: {self.lowest_cosine:.6f}",
             *self._delay(),
             *(f"ERRORS in {row.name}: {row.first_error}" for row in failed),
         ]
@@ -101,28 +102,25 @@ class Result(BaseModel):
         )
         if not served or not bare:
             return []
-        return [
-            f"p50 of {EMBEDDINGS} with 1 client is {served / bare:.2f} × that of"
-            f" {BARE_1}"
-        ]
+        return [f"p50 of {EMBEDDINGS}, 1 client / {BARE_1}: {served / bare:.2f}"]
 
 
 def _cells(row: Figures) -> list[str]:
     slowest, fastest = row.images_per_s_range
     return [
         row.name,
-        str(row.clients or "–"),
+        str(row.clients or "-"),
         f"{row.images_per_s:.1f}",
-        f"{slowest:.1f}–{fastest:.1f}",
+        f"{slowest:.1f} - {fastest:.1f}",
         _number(row.p50_ms, 1),
         _number(row.p99_ms, 1),
         _number(row.to_handwritten, 2),
         _number(row.to_bare, 2),
         _number(row.peak_rss_mib, 0),
-        "–" if row.client_cpu_percent is None else f"{row.client_cpu_percent:.0f} %",
+        "-" if row.client_cpu_percent is None else f"{row.client_cpu_percent:.0f} %",
         str(row.errors),
     ]
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -5,14 +5,13 @@ from statistics import median
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import BaseModel
-
 from benchmarks.memory import PeakMemory
 from benchmarks.processes import Server, Worker
 from benchmarks.protocol import LoadOrder, LoopOrder, Sample
+from pydantic import BaseModel
 
-EMBEDDINGS = "dinoserve, /v1/embeddings"
-ASSETS = "dinoserve, /v1/assets"
+EMBEDDINGS = "dinoserve /v1/embeddings"
+ASSETS = "dinoserve /v1/assets"
 HANDWRITTEN = "hand-written server"
 BARE_1 = "bare decode + forward, batch 1"
 BARE_16 = "bare decode + forward, batch 16"

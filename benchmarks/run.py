@@ -10,9 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
-
+import psutil
 from benchmarks.agreement import lowest_cosine
 from benchmarks.machine import this_commit, this_machine
 from benchmarks.pictures import read_pictures, write_pictures
@@ -28,6 +26,8 @@ from benchmarks.rows import (
     measure_row,
     plan,
 )
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 VIT_S_LAYERS = 12
 _COMPARED = 8
@@ -54,7 +54,7 @@ class Options:
         """What to type to run the same again."""
         clients = ",".join(map(str, self.clients))
         return (
-            f"python benchmarks/http.py --rounds {self.rounds}"
+            f".venv/bin/python benchmarks/http.py --rounds {self.rounds}"
             f" --seconds {self.seconds:g} --clients {clients} --layers {self.layers}"
         )
 
@@ -78,6 +78,7 @@ def run(options: Options, console: Console) -> Result:
     Raises:
         ChildError: a process did not start, or ended too early.
     """
+    load, _, _ = psutil.getloadavg()
     with (
         tempfile.TemporaryDirectory(prefix="dinoserve-bench-") as folder,
         _bench(Path(folder), options, console) as bench,
@@ -89,6 +90,7 @@ def run(options: Options, console: Console) -> Result:
         date=datetime.now(UTC).date(),
         command=options.command,
         commit=this_commit(ROOT),
+        load=load,
         rounds=options.rounds,
         seconds=options.seconds,
         lowest_cosine=bench.lowest_cosine,

@@ -44,7 +44,7 @@ def create_app(folder: str) -> FastAPI:
     model = DINOv3ViTModel.from_pretrained(folder).eval()  # pyright: ignore[reportUnknownMemberType] - transformers leaves it untyped
 
     @app.post("/embed")
-    async def embed(request: EmbedRequest) -> dict[str, list[float]]:  # pyright: ignore[reportUnusedFunction] - the decorator keeps it
+    async def embed(request: EmbedRequest) -> dict[str, list[float]]:
         """Return the class token as a unit vector."""
         pixels = preprocess(base64.b64decode(request.image))
         with torch.inference_mode():

@@ -109,5 +109,6 @@ def configure_logging(level: str) -> None:
         )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for chatty in ("httpx2", "httpcore2", "uvicorn.access", "filelock"):
+    # Some of these would log whole URLs, or what the banner says already.
+    for chatty in ("httpx2", "httpcore2", "uvicorn.error", "filelock"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -175,8 +175,6 @@ async def _open_embedder(
         seconds,
         card.recipe.id,
     )
-    if card.note:
-        _log.warning("%s", card.note)
     return embedder
 
 

@@ -50,5 +50,5 @@ def test_any_bytes_in_a_cursors_clothes_are_safe_to_compare(raw: bytes) -> None:
     with suppress(InvalidInputError):
         cursor = Cursor.decode(text)
         # Stores do no more with it than this.
-        cursor.created_at - datetime(1970, 1, 1, tzinfo=UTC)
-        cursor.id.encode()
+        _ = cursor.created_at - datetime(1970, 1, 1, tzinfo=UTC)
+        _ = cursor.id.encode()

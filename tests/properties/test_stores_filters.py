@@ -31,7 +31,7 @@ TAGS = st.lists(TEXT, max_size=3).map(tuple)
 def filters(draw: st.DrawFn, metadata: Mapping[str, object]) -> Filter:
     """Draw a filter that often asks for what is there."""
     keys = st.sampled_from(sorted(metadata)) | TEXT if metadata else TEXT
-    there = [v for v in metadata.values() if not isinstance(v, dict | list)]
+    there = [v for v in metadata.values() if isinstance(v, Scalar | None)]
     values = st.sampled_from(there) | SCALARS if there else SCALARS
     wanted = draw(st.dictionaries(keys, values, max_size=3))
     return Filter(frozenset(draw(st.sets(TEXT, max_size=1))), wanted)

@@ -29,18 +29,12 @@ SCALAR: st.SearchStrategy[Scalar] = st.sampled_from([0, 1, 1.0, True, None, "1"]
 METADATA = st.dictionaries(st.sampled_from(["k", "l"]), SCALAR, max_size=2)
 COLLECTION = st.sampled_from(["one", "two"])
 ASSET = st.builds(
-    lambda seed, collection, second, tags, metadata: an_asset(
-        seed,
-        collection=collection,
-        created_at=NOON + timedelta(seconds=second),
-        tags=tags,
-        metadata=metadata,
-    ),
+    an_asset,
     st.integers(0, 2),
-    COLLECTION,
-    st.integers(0, 2),
-    TAGS,
-    METADATA,
+    collection=COLLECTION,
+    created_at=st.integers(0, 2).map(lambda n: NOON + timedelta(seconds=n)),
+    tags=TAGS,
+    metadata=METADATA,
 )
 RECIPE = st.sampled_from(["r1", "r2"])
 FILTER = st.builds(Filter, st.frozensets(TAG, max_size=1), METADATA)

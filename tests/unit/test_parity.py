@@ -5,7 +5,7 @@ it. ViT-S, S+, B and ConvNeXt-T have their full size; the others have their true
 (the 7B: its head width and its lack of biases) and fewer layers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -66,6 +66,15 @@ def _cases(*sizes: tuple[int, int]) -> list[tuple[str, int, int]]:
 
 ABSOLUTE = 1e-4
 COSINE = 0.999_999
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tests share the cores; threads that wait for each other cost them more."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -27,12 +27,16 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 # Reading is long: an upload waits for its forward behind everybody else's.
 _TIMEOUT = httpx2.Timeout(60, connect=5, read=300, pool=None)
 _ALIVE_TIMEOUT_S = 5.0
-_TRIES = 8
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 4.0
 _LONGEST_RETRY_AFTER_S = 60
-# Full, or restarting behind a proxy: the same request may work a moment later.
-_BUSY = frozenset({429, 502, 503, 504})
+# What may work a moment later: a full server, where callers take turns, and one that
+# restarts.
+_TRIES = {429: 20, 502: 6, 503: 6, 504: 6}
+_LOST = {
+    "type": "/problems/connection-lost",
+    "detail": "The server lives but closes the connection on this request.",
+}
 
 
 class ApiError(Exception):
@@ -104,23 +108,26 @@ class Client:
             options: as `httpx2.AsyncClient.request` takes them.
 
         Raises:
-            ApiError: the server refused it, or was busy `_TRIES` times.
+            ApiError: the server refused it, or was busy many times.
             NoServerError: nothing answers, or not again within `patience_s`.
         """
-        last = ApiError("connection-lost", "The server closed the connection.")
-        for pause in _pauses(_TRIES):
-            try:
-                answer = await self._http.request(method, path, **options)
-            except httpx2.TransportError as error:
-                await self._wait_for_server(error)
-                continue
+        pauses, tried = _pauses(), 0
+        while True:
+            answer = await self._once(method, path, options)
+            tried += 1
             if answer.is_success:
                 return answer
-            last = _refusal(answer)
-            if answer.status_code not in _BUSY:
-                break
-            await self._sleep(_retry_after_s(answer) or pause)
-        raise last
+            if tried >= _TRIES.get(answer.status_code, 1):
+                raise _refusal(answer)
+            await self._sleep(_retry_after_s(answer) or next(pauses))
+
+    async def _once(self, method: str, path: str, options: Json) -> httpx2.Response:
+        """Return an answer; one that was lost is a 503 once the server is back."""
+        try:
+            return await self._http.request(method, path, **options)
+        except httpx2.TransportError as error:
+            await self._wait_for_server(error)
+            return httpx2.Response(503, json=_LOST)
 
     async def _wait_for_server(self, error: httpx2.TransportError) -> None:
         """Return once the server lives; it may have lived all the time."""
@@ -229,13 +236,12 @@ def _first_clear_key(settings: Settings) -> str:
     return next((key for key in keys if not key.startswith("sha256:")), "")
 
 
-def _pauses(count: int | None = None) -> Iterator[float]:
-    """Yield seconds that double up to a bound; without a count: for ever."""
+def _pauses() -> Iterator[float]:
+    """Yield seconds for ever, doubling up to a bound."""
     pause = _FIRST_PAUSE_S
-    while count is None or count > 0:
+    while True:
         yield pause
         pause = min(pause * 2, _LONGEST_PAUSE_S)
-        count = None if count is None else count - 1
 
 
 def _retry_after_s(answer: httpx2.Response) -> int:

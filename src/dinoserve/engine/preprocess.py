@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -106,7 +107,7 @@ def from_config(
         raise _unsupported("size", f"{height} x {width}", f"multiples of {multiple_px}")
     mean = _triple("image_mean", given.get("image_mean", LVD_MEAN))
     std = _triple("image_std", given.get("image_std", LVD_STD))
-    if min(std) <= 0:
+    if not all(0 < value < math.inf for value in std):
         raise _unsupported("image_std", list(std), "three positive numbers")
     return Preprocessing(rule, height, width, mean, std)
 
@@ -132,10 +133,12 @@ def _size(value: object) -> tuple[int, int]:
 
 def _triple(name: str, value: object) -> Triple:
     match value:
-        case [int() | float() as r, int() | float() as g, int() | float() as b]:
+        case [int() | float() as r, int() | float() as g, int() | float() as b] if all(
+            map(math.isfinite, (r, g, b))
+        ):
             return float(r), float(g), float(b)
         case _:
-            raise _unsupported(name, value, "three numbers")
+            raise _unsupported(name, value, "three finite numbers")
 
 
 def _unsupported(name: str, value: object, supported: str) -> ModelUnavailableError:

@@ -1,0 +1,145 @@
+"""`make bench`, in small: it measures everything, keeps it, and leaves nothing."""
+
+import json
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "benchmarks" / "http.py"
+TINY = ("--quick", "--layers", "1", "--clients", "1,3", "--seconds", "0.1")
+HTTP_ROWS = ("dinoserve /v1/embeddings", "hand-written server", "dinoserve /v1/assets")
+BARE_ROWS = (
+    "bare forward, batch 1",
+    "bare decode + forward, batch 1",
+    "bare forward, batch 16",
+    "bare decode + forward, batch 16",
+)
+
+pytestmark = pytest.mark.timeout(400)
+
+
+class Finished(NamedTuple):
+    """A run of the benchmark: what it printed, and the folder it wrote."""
+
+    exit_code: int
+    output: str
+    folder: Path
+
+    @property
+    def result(self) -> dict[str, Any]:
+        [file] = self.folder.glob("*.json")
+        return json.loads(file.read_text())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    folder = tmp_path_factory.mktemp("results")
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), *TINY, "--out", str(folder)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Finished(done.returncode, done.stdout + done.stderr, folder)
+
+
+@pytest.fixture
+def started() -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, str(SCRIPT), *TINY, "--seconds", "60"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
+        yield run
+        run.kill()
+
+
+def test_a_run_without_failed_requests_ends_with_zero(finished: Finished) -> None:
+    assert finished.exit_code == 0, finished.output
+
+
+@pytest.mark.parametrize("name", [*HTTP_ROWS, *BARE_ROWS])
+def test_the_table_has_a_line_for_everything_measured(
+    finished: Finished, name: str
+) -> None:
+    lines = [
+        line for line in finished.output.splitlines() if line.startswith(f" {name}")
+    ]
+    assert len(lines) == (2 if name in HTTP_ROWS else 1), finished.output
+
+
+def test_the_kept_result_has_every_row_in_order(finished: Finished) -> None:
+    rows = [(row["name"], row["clients"]) for row in finished.result["rows"]]
+    assert rows == [
+        *((name, clients) for clients in (1, 3) for name in HTTP_ROWS),
+        *((name, 0) for name in BARE_ROWS),
+    ]
+
+
+def test_every_row_answered_images_without_an_error(finished: Finished) -> None:
+    rows = finished.result["rows"]
+    assert [row["errors"] for row in rows] == [0] * len(rows)
+    assert all(row["images"] >= max(row["clients"], 1) for row in rows)
+
+
+def test_both_servers_give_the_same_vectors(finished: Finished) -> None:
+    assert finished.result["lowest_cosine"] > 0.999
+
+
+def test_the_page_beside_the_json_has_the_same_rows(finished: Finished) -> None:
+    [page] = finished.folder.glob("*.md")
+    rows = [line for line in page.read_text().splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + len(finished.result["rows"])
+
+
+def test_the_kept_files_tell_nothing_of_where_the_machine_is(
+    finished: Finished,
+) -> None:
+    for file in finished.folder.iterdir():
+        text = file.name + file.read_text()
+        for secret in (
+            platform.node(),
+            str(ROOT),
+            str(Path.home()),
+            str(finished.folder),
+        ):
+            assert secret not in text
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_leaves_no_process_behind(
+    started: subprocess.Popen[str], how: signal.Signals
+) -> None:
+    assert started.stdout
+    assert started.stdout.readline().startswith("measuring")
+    children = psutil.Process(started.pid).children(recursive=True)
+    assert len(children) == 4
+    started.send_signal(how)
+    assert started.wait() != 0
+    assert not [child for child in children if child.is_running()]
+
+
+def test_a_run_that_is_stopped_leaves_no_file_behind(
+    started: subprocess.Popen[str],
+) -> None:
+    assert started.stdout
+    assert started.stdout.readline().startswith("measuring")
+    [folder] = _folders_of(started.pid)
+    started.send_signal(signal.SIGINT)
+    started.wait()
+    assert not folder.exists()
+
+
+def _folders_of(pid: int) -> list[Path]:
+    root = Path(tempfile.gettempdir()).resolve()
+    places = {
+        Path(child.cwd()) for child in psutil.Process(pid).children(recursive=True)
+    }
+    return sorted({place.parent for place in places if root in place.parents})
