@@ -94,6 +94,17 @@ class Server:
         """Wait until the process ends by itself; return its exit code."""
         return self._ended(START_TIMEOUT_S)
 
+    def refused(self) -> str:
+        """Start it, to see it end by itself; return what it said.
+
+        Fails unless the exit code is 2 and nobody is shown a traceback.
+        """
+        said = len(self.output)
+        self.launch()
+        assert self.wait() == 2, self.output[said:]
+        assert "Traceback" not in self.output[said:]
+        return self.output[said:]
+
     def kill(self) -> None:
         """End it as a power cut would: SIGKILL, at once."""
         self._end(signal.SIGKILL)

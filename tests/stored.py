@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+
 from servers import Server
 
 _TABLES = ("asset", "term", "embedding", "garbage")
@@ -26,7 +27,9 @@ def uploaded(client: httpx2.Client, data: bytes, **fields: Any) -> str:
     return str(answer.json()["id"])
 
 
-def search(client: httpx2.Client, query: dict[str, Any], **more: Any) -> dict[str, float]:
+def search(
+    client: httpx2.Client, query: dict[str, Any], **more: Any
+) -> dict[str, float]:
     """Search; return the scores by asset id, best first."""
     answer = client.post("/v1/search", json={"query": query, **more})
     assert answer.status_code == 200, answer.text

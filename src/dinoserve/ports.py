@@ -3,8 +3,9 @@
 A port is a role; an adapter in `adapters/` or `engine/` plays it. Every adapter of
 a port passes the same contract suite in `tests/contracts`. Driver types and driver
 errors never cross a port: adapters raise `UnavailableError` or `StorageFullError`
-where their technology fails. All methods may be called concurrently from one event
-loop and never block it. An acknowledgement means durable.
+where their technology fails, `InvalidInputError` for text that is not Unicode. All
+methods may be called concurrently from one event loop and never block it. Vectors
+handed out are read-only. An acknowledgement means durable.
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -38,9 +39,8 @@ class AssetStore(Protocol):
     async def add(self, asset: Asset, embedding: Embedding | None) -> bool:
         """Store asset and embedding together; return True if the asset is new.
 
-        An asset that exists keeps its record; the embedding is stored or replaced
-        all the same. The mark that `GarbageLog` holds on its bytes is taken off in
-        the same transaction. `asset.embeddings` is ignored.
+        An asset that exists keeps its record; the embedding is stored all the same.
+        Its bytes are no garbage from then on. `asset.embeddings` is ignored.
         """
         ...
 
@@ -264,7 +264,6 @@ class Embedder(Protocol):
 
         Raises:
             InvalidInputError: an image cannot be used; `field` is `images[i]`.
-                Images of other calls are not touched by it.
             OverloadedError: at once, when too many images wait.
             UnavailableError: the model failed on these images.
         """
@@ -291,11 +290,10 @@ class ImageFetcher(Protocol):
     """Bytes behind a URL."""
 
     async def fetch(self, url: str) -> bytes:
-        """Return the body, within the size and time that are allowed.
+        """Return the body, within size and time.
 
         Raises:
-            FetchDisabledError: this server fetches nothing.
-            FetchRefusedError: scheme, port or address is not allowed.
+            FetchDisabledError, FetchRefusedError: not here, or not there.
             FetchFailedError: no answer of status 200 in time and size.
             OverloadedError: no slot became free in time.
         """

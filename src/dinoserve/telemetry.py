@@ -27,7 +27,6 @@ class Metrics:
         images: images by outcome: `embedded`, `refused`, `failed`, `dropped`.
         waiting: images admitted to the engine and not yet answered.
         engine_healthy: 1 if the last forward worked.
-        rejected: requests refused for overload.
     """
 
     def __init__(self) -> None:
@@ -70,12 +69,6 @@ class Metrics:
         self.engine_healthy = Gauge(
             "dinoserve_engine_healthy",
             "1 if the last forward worked",
-            registry=registry,
-        )
-        self.rejected = Counter(
-            "dinoserve_rejected",
-            "Refusals by reason",
-            ["reason"],
             registry=registry,
         )
 

@@ -21,7 +21,7 @@ from dinoserve.adapters.sqlite import SqliteDocuments
 from dinoserve.engine.embedder import Forward, QueuedEmbedder
 from dinoserve.engine.images import ImageLimits
 from dinoserve.engine.stub import StubForward
-from dinoserve.errors import StartUpError, UnsafeBindError
+from dinoserve.errors import StartUpError, UnavailableError, UnsafeBindError
 from dinoserve.ports import DocumentStore, ImageFetcher, ObjectStore
 from dinoserve.services import Services
 from dinoserve.services.assets import AssetService
@@ -73,13 +73,10 @@ async def open_services(
         StartUpError: what is wrong, and what to do about it.
     """
     async with AsyncExitStack() as stack:
-        if "memory:" not in {settings.documents, settings.objects}:
-            stack.enter_context(claim_folder(settings.data))
-        documents = await _open_documents(settings, stack)
-        objects = await _open_objects(settings)
-        embedder = await _open_embedder(settings, metrics, stack)
-        services = _join(documents, objects, embedder, _fetcher(settings), metrics)
-        await _bring_in_step(services)
+        try:
+            services = await _open(settings, metrics, stack)
+        except UnavailableError as error:
+            raise StartUpError(f"{error.port}: {error.detail}") from error
         yield services
 
 
@@ -123,6 +120,19 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+async def _open(
+    settings: Settings, metrics: Metrics, stack: AsyncExitStack
+) -> Services:
+    if "memory:" not in {settings.documents, settings.objects}:
+        stack.enter_context(claim_folder(settings.data))
+    documents = await _open_documents(settings, stack)
+    objects = await _open_objects(settings)
+    embedder = await _open_embedder(settings, metrics, stack)
+    services = _join(documents, objects, embedder, _fetcher(settings), metrics)
+    await _bring_in_step(services)
+    return services
 
 
 async def _open_documents(settings: Settings, stack: AsyncExitStack) -> DocumentStore:

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import openai
+import psutil
 import pytest
+
 from odd_files import photo
 from servers import Server, running
 from stored import data_uri, uploaded
@@ -143,14 +145,20 @@ def test_the_loaded_model_is_listed_and_can_be_asked_for(
     assert client.models.retrieve("bundled") == model
 
 
+def test_the_server_reaches_out_to_nobody(
+    server: Server, client: openai.OpenAI
+) -> None:
+    client.embeddings.create(model="default", input=data_uri(photo(8)))
+    connections = psutil.Process(server.pid).net_connections("inet")
+    assert {one.laddr for one in connections} == {("127.0.0.1", server.port)}
+
+
 def upload(server: Server, seed: int) -> str:
     with server.client(authorization=f"Bearer {KEY}") as plain:
         return uploaded(plain, photo(seed))
 
 
-def refused(
-    client: openai.OpenAI, **request: Any
-) -> openai.UnprocessableEntityError:
+def refused(client: openai.OpenAI, **request: Any) -> openai.UnprocessableEntityError:
     """Return the error of a request that must be answered with 422."""
     with pytest.raises(openai.UnprocessableEntityError) as caught:
         client.embeddings.create(model="default", **request)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+
 from odd_files import photo
 from servers import running
 from stored import data_uri, search, uploaded

@@ -4,6 +4,7 @@ import json
 
 import httpx2
 import pytest
+
 from odd_files import photo
 from servers import Server
 from stored import data_uri, object_names, row_counts, search, sha256, upload, uploaded
@@ -38,7 +39,7 @@ def test_an_upload_is_searchable_when_its_answer_arrives(
     query = {"image": data_uri(photo(12))}
     scores = search(client, query, collection="fresh", k=3)
     assert len(scores) == 3
-    assert list(scores)[0] == keys[2]
+    assert next(iter(scores)) == keys[2]
     assert scores[keys[2]] >= 0.999
 
 
@@ -163,7 +164,9 @@ def test_bytes_stay_while_another_collection_has_them(
     server: Server, client: httpx2.Client
 ) -> None:
     data = photo(81)
-    left, right = (uploaded(client, data, collection=name) for name in ("left", "right"))
+    left, right = (
+        uploaded(client, data, collection=name) for name in ("left", "right")
+    )
     client.delete(f"/v1/assets/{left}")
     assert client.get(f"/v1/assets/{right}/content").content == data
     client.delete(f"/v1/assets/{right}")

@@ -100,6 +100,8 @@ class Line(httpx2.AsyncBaseTransport):
         self._transport = transport
         self.uploads_left: int | None = None
         self.breaks_on = b""
+        self.idle = asyncio.Event()
+        self.idle.set()
         self.under_way = 0
         self.most_under_way = 0
 
@@ -111,11 +113,14 @@ class Line(httpx2.AsyncBaseTransport):
         if self.breaks_on and self.breaks_on in await request.aread():
             raise httpx2.WriteError("broken")
         self.under_way += 1
+        self.idle.clear()
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
             return await self._transport.handle_async_request(request)
         finally:
             self.under_way -= 1
+            if not self.under_way:
+                self.idle.set()
 
 
 class Place:
@@ -130,8 +135,7 @@ class Place:
     async def _wait(self, seconds: float) -> None:
         if seconds:
             self.on_wait()
-        while self.line.under_way:  # the next try then meets a server with room
-            await asyncio.sleep(0)
+        await self.line.idle.wait()  # the next try then meets a server with room
 
     async def upload(
         self, *paths: Path, said: Said | None = None, concurrency: int = 3

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from dinoserve.cli.client import NoServerError
-from dinoserve.cli.progress import Tally, work_off
+from dinoserve.cli.progress import Bar, Tally, work_off
 
 
 async def test_work_starts_in_the_order_of_the_items() -> None:
@@ -77,3 +77,18 @@ def test_nothing_to_do_is_no_failure() -> None:
     tally = Tally(0, "things", ["done"])
     tally.close()
     assert (tally.exit_code, tally.rate) == (0, 0)
+
+
+def test_without_a_terminal_progress_is_plain_lines_on_standard_error(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tally = Tally(10, "images", ["done"])
+    tally.outcomes["done"] += 3
+    tally.fail("a.jpg", "odd", "why")
+    with Bar(tally, plain_every_s=0) as bar:
+        bar.show()
+    said = capsys.readouterr()
+    assert said.err.startswith("4/10 images, ")
+    assert said.err.endswith(" s left, 1 failed\n")
+    assert "\x1b" not in said.err
+    assert not said.out

@@ -34,3 +34,19 @@ async def test_the_last_of_two_rows_of_one_id_counts() -> None:
     await index.upsert(HERE, ["a", "a"], vectors)
     (hit,) = await index.search(HERE, vectors[1], 9, None)
     assert hit.score == 1.0
+
+
+async def test_the_order_is_that_of_float64_where_float32_cannot_tell() -> None:
+    rng = np.random.default_rng(3)
+    base = rng.standard_normal(1024)
+    near = base + rng.standard_normal((500, 1024)) * 1e-5
+    vectors = (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float32)
+    query = vectors[0]
+    exact = (vectors.astype(np.float64) * query).sum(axis=1)
+    ids = [f"{n:03}" for n in range(500)]
+    index = ExactIndex()
+    await index.upsert(HERE, ids, vectors)
+    hits = await index.search(HERE, query, 20, None)
+    clipped = np.clip(exact, -1, 1)
+    expected = sorted(range(500), key=lambda row: (-clipped[row], row))[:20]
+    assert [hit.asset_id for hit in hits] == [ids[row] for row in expected]

@@ -1,5 +1,5 @@
-import errno
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -213,14 +213,21 @@ def test_a_download_that_breaks_off_completes_at_the_second_try(
     assert load().revision == hub.commit
 
 
-def test_a_full_disk_says_that_nothing_is_lost(
-    refusal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fill(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(place)]
+    subprocess.run(mount, check=True)
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
 
-    monkeypatch.setattr("huggingface_hub.file_download.http_get", fill)
-    assert "cannot be stored (No space left on device)" in refusal()
+
+@pytest.mark.needs("tmpfs")
+@pytest.mark.filterwarnings("ignore:Not enough free disk space")
+def test_a_full_disk_is_named_and_what_to_do(hub: Hub, small_disk: Path) -> None:
+    with pytest.raises(ModelUnavailableError, match="No space left on device.*free"):
+        load_model(REPOSITORY, endpoint=hub.endpoint, cache=small_disk)
 
 
 @pytest.mark.parametrize("token", ["hf_a\nb", "hf_ä", "hf a", "hf_\x00"])
@@ -235,6 +242,12 @@ def test_a_mangled_token_is_refused_without_showing_it(
 def test_no_refusal_shows_the_token(hub: Hub, refusal: Callable[..., str]) -> None:
     hub.token = "hf_another"
     assert TOKEN not in refusal(token=TOKEN) + refusal("facebook/none", TOKEN)
+
+
+def test_a_name_that_the_hub_cannot_have_is_refused(
+    refusal: Callable[..., str],
+) -> None:
+    assert "no valid Hub id" in refusal("organisation/na--me")
 
 
 @pytest.mark.parametrize("name", ["dinov3", "a/b/c", "org/name@", "org/na me", "", "@"])

@@ -75,6 +75,13 @@ def test_a_refusal_names_the_field_and_hides_the_decoder(file: OddFile) -> None:
     assert not re.search(r"object at|Error|PIL|/|\n", caught.value.detail)
 
 
+def test_the_documentation_lists_every_odd_file_with_its_answer() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "images.md").read_text()
+    _, _, table = text.partition("## Odd files")
+    rows = re.findall(r"^\| `([^`]+)` \| .+ \| \[?([a-z-]+).*\|$", table, re.MULTILINE)
+    assert dict(rows) == {f.name: f.answer for f in odd_files()}
+
+
 def test_refusals_cost_less_than_the_smallest_picture_refused() -> None:
     program = """
 import resource, sys

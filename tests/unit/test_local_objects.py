@@ -5,6 +5,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 import obstore.exceptions
@@ -122,15 +123,30 @@ async def test_what_a_killed_write_left_does_not_hinder_the_next(
     assert file.read_bytes() == DATA
 
 
-async def test_a_cancelled_write_is_whole_or_absent_and_can_be_deleted(
-    objects: LocalObjects, tmp_path: Path
+async def test_a_delete_waits_for_a_write_whose_caller_has_left(
+    objects: LocalObjects,
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    task = asyncio.create_task(objects.put(SHA256, DATA))
-    await asyncio.sleep(0)
-    task.cancel()
+    entered, opened = threading.Event(), threading.Event()
+
+    def held(_: int) -> None:
+        entered.set()
+        assert opened.wait(10)
+
+    monkeypatch.setattr(os, "fsync", held)
+    writing = asyncio.create_task(objects.put(SHA256, DATA))
+    await asyncio.to_thread(entered.wait, 10)
+    writing.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await task
-    await objects.delete(SHA256)
+        await writing
+    deleting = asyncio.create_task(objects.delete(SHA256))
+    for _ in range(5):
+        assert await objects.ping()
+    assert file.exists()
+    opened.set()
+    await deleting
     assert files_below(tmp_path) == []
 
 

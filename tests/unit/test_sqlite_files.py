@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dinoserve.adapters.sqlite import SqliteDocuments, schema
+from dinoserve.adapters.sqlite.database import Database
 from dinoserve.domain.assets import Filter
 from dinoserve.errors import DataFolderError, UnavailableError
 from records import a_recipe, a_vector, an_asset, an_embedding
@@ -199,3 +200,19 @@ async def test_adding_an_asset_takes_the_mark_of_its_bytes_off(path: Path) -> No
     with closing(sqlite3.connect(path)) as connection:
         marks = connection.execute("SELECT sha256 FROM garbage").fetchall()
     assert marks == [(an_asset(2).sha256,)]
+
+
+@pytest.mark.parametrize(
+    ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2)]
+)
+async def test_every_commit_is_synced_to_the_log(
+    path: Path, pragma: str, value: object
+) -> None:
+    def ask(connection: sqlite3.Connection) -> object:
+        return connection.execute(f"PRAGMA {pragma}").fetchone()[0]
+
+    database = Database(path)
+    try:
+        assert await database.write(ask) == value
+    finally:
+        database.close()

@@ -169,12 +169,18 @@ async def work_off(
 
 
 class Bar:
-    """Shows a tally on standard error: a bar in a terminal, else lines."""
+    """Shows a tally on standard error: a bar in a terminal, else lines.
 
-    def __init__(self, tally: Tally) -> None:
+    Args:
+        tally: what is shown.
+        plain_every_s: seconds between two lines.
+    """
+
+    def __init__(self, tally: Tally, plain_every_s: float = _PLAIN_EVERY_S) -> None:
         self._tally = tally
         self._console = Console(stderr=True)
-        self._next_line_s = _PLAIN_EVERY_S
+        self._every_s = plain_every_s
+        self._next_line_s = plain_every_s
         self._progress = Progress(
             BarColumn(),
             MofNCompleteColumn(),
@@ -191,8 +197,9 @@ class Bar:
         tally = self._tally
         failed = len(tally.failures)
         self._progress.update(self._task, completed=tally.done, failed=failed)
-        if not self._console.is_terminal and tally.seconds >= self._next_line_s:
-            self._next_line_s = tally.seconds + _PLAIN_EVERY_S
+        is_due = tally.done and tally.seconds >= self._next_line_s
+        if is_due and not self._console.is_terminal:
+            self._next_line_s = tally.seconds + self._every_s
             left_s = (tally.total - tally.done) / tally.rate
             self._console.print(
                 f"{tally.done}/{tally.total} {tally.unit}, {tally.rate:.1f}/s,"

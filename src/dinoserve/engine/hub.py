@@ -15,6 +15,7 @@ from huggingface_hub.errors import (
     FileMetadataError,
     GatedRepoError,
     HfHubHTTPError,
+    HFValidationError,
     LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
@@ -108,6 +109,8 @@ def _reason(error: Exception, repository: str, *, has_token: bool) -> str:
     cause = error.__cause__ if is_hidden else error
     if isinstance(cause, HfHubHTTPError):
         return _refusal(cause, repository, has_token=has_token)
+    if isinstance(cause, HFValidationError):
+        return "no valid Hub id (organisation/name)."
     if isinstance(cause, OSError) and cause.errno:
         return (
             f"the download cannot be stored ({os.strerror(cause.errno)}); free or"

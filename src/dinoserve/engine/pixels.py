@@ -76,7 +76,8 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "La":
         image = image.convert("LA")
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        # Converting RGB to RGB would copy it.
+        return image if image.mode == "RGB" else image.convert("RGB")
     clear = image.convert("RGBA")
     white = Image.new("RGB", image.size, "white")
     white.paste(clear, (0, 0), clear)

@@ -170,6 +170,7 @@ def _checked_kind(folder: ModelFolder) -> str:
 
 def _read_network(folder: ModelFolder, kind: str) -> Network:
     transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
     try:
         loaded: object = _NETWORKS[kind].from_pretrained(  # pyright: ignore[reportUnknownMemberType] - transformers leaves it untyped
             folder.path,

@@ -99,6 +99,7 @@ class FilterBody(Body):
     tags: TagList = Field(default=[])
     metadata: dict[str, Scalar] = Field(
         default={},
+        max_length=64,
         description="Top-level keys of the asset's metadata and their values.",
     )
 
