@@ -127,22 +127,28 @@ async def _open(
 ) -> Services:
     if "memory:" not in {settings.documents, settings.objects}:
         stack.enter_context(claim_folder(settings.data))
-    documents = await _open_documents(settings, stack)
-    objects = await _open_objects(settings)
-    embedder = await _open_embedder(settings, metrics, stack)
+    documents = await open_documents(settings, stack)
+    objects = await open_objects(settings)
+    embedder = await open_embedder(settings, metrics, stack)
     services = _join(documents, objects, embedder, _fetcher(settings), metrics)
     await _bring_in_step(services)
     return services
 
 
-async def _open_documents(settings: Settings, stack: AsyncExitStack) -> DocumentStore:
+async def open_documents(settings: Settings, stack: AsyncExitStack) -> DocumentStore:
+    """Return the document store; the stack closes it.
+
+    Raises:
+        DataFolderError: the database is damaged, or newer than this program.
+    """
     if settings.documents == "memory:":
         return MemoryDocuments()
     path = settings.data / "documents.sqlite"
     return await stack.enter_async_context(SqliteDocuments.open(path))
 
 
-async def _open_objects(settings: Settings) -> ObjectStore:
+async def open_objects(settings: Settings) -> ObjectStore:
+    """Return the object store; there is nothing to close."""
     if settings.objects == "memory:":
         return MemoryObjects()
     return await asyncio.to_thread(LocalObjects, settings.data / "objects")
@@ -158,9 +164,14 @@ def _fetcher(settings: Settings) -> ImageFetcher:
     )
 
 
-async def _open_embedder(
+async def open_embedder(
     settings: Settings, metrics: Metrics, stack: AsyncExitStack
 ) -> QueuedEmbedder:
+    """Return the embedder, warm; the stack closes it.
+
+    Raises:
+        StartUpError: the model or the device cannot be had.
+    """
     forward = await asyncio.to_thread(_load_forward, settings)
     embedder = QueuedEmbedder(
         forward,

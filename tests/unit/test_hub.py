@@ -226,7 +226,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.needs("tmpfs")
 @pytest.mark.filterwarnings("ignore:Not enough free disk space")
 def test_a_full_disk_is_named_and_what_to_do(hub: Hub, small_disk: Path) -> None:
-    with pytest.raises(ModelUnavailableError, match="No space left on device.*free"):
+    with pytest.raises(ModelUnavailableError, match=r"No space left on device.*free"):
         load_model(REPOSITORY, endpoint=hub.endpoint, cache=small_disk)
 
 

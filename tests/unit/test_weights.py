@@ -1,5 +1,4 @@
 import hashlib
-import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -16,8 +15,6 @@ from transformers.utils import logging as transformers_logging
 from dinoserve.engine.weights import load_model
 from dinoserve.errors import ModelUnavailableError
 from models import make_convnext, make_vit
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -47,40 +44,6 @@ def _change_tensors(folder: Path, **changes: torch.Tensor | None) -> None:
     tensors: dict[str, torch.Tensor | None] = {**load_file(path), **changes}
     kept = {name: value for name, value in tensors.items() if value is not None}
     save_file(kept, path, metadata={"format": "pt"})
-
-
-def test_the_bundled_model_loads_without_any_set_up() -> None:
-    model = load_model("bundled")
-    assert (model.name, model.revision, model.kind) == (
-        "bundled",
-        "local",
-        "dinov3_vit",
-    )
-
-
-def test_the_bundled_model_says_that_it_is_not_trained() -> None:
-    note = load_model("bundled").note
-    assert "random" in note
-    assert "not trained" in note
-    assert "not Meta's" in note
-
-
-def test_the_bundled_model_is_small() -> None:
-    files = load_model("bundled").folder.iterdir()
-    assert sum(file.stat().st_size for file in files) < 8_000_000
-
-
-def test_making_the_bundled_model_again_gives_the_same_files(tmp_path: Path) -> None:
-    path = ROOT / "scripts" / "make_bundled.py"
-    spec = importlib.util.spec_from_file_location("make_bundled", path)
-    assert spec is not None
-    assert spec.loader is not None
-    script: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    script.make(tmp_path)
-    shipped = load_model("bundled").folder
-    for file in tmp_path.iterdir():
-        assert file.read_bytes() == (shipped / file.name).read_bytes(), file.name
 
 
 def test_a_folder_goes_by_its_own_name(folder: Path) -> None:

@@ -155,18 +155,18 @@ async def _check_documents(settings: Settings) -> str:
     async with AsyncExitStack() as stack:
         if not (settings.data / "documents.sqlite").exists():
             settings = stack.enter_context(_scratch(settings))
-        store = await wiring._open_documents(settings, stack)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - to be public in wiring
+        store = await wiring.open_documents(settings, stack)
         return f"{await store.ping()}, quick check passed"
 
 
 async def _check_objects(settings: Settings) -> str:
     told = ""
     if (settings.data / "objects").exists():
-        store = await wiring._open_objects(settings)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - to be public in wiring
+        store = await wiring.open_objects(settings)
         told = await store.ping()
     # Beside the real ones: even the folders of a probe would stay there.
     with _scratch(settings) as scratch:
-        store = await wiring._open_objects(scratch)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - to be public in wiring
+        store = await wiring.open_objects(scratch)
         data = secrets.token_bytes(4096)
         sha256 = hashlib.sha256(data).hexdigest()
         await store.put(sha256, data)
@@ -179,7 +179,7 @@ async def _check_objects(settings: Settings) -> str:
 
 async def _check_model(settings: Settings) -> str:
     async with AsyncExitStack() as stack:
-        embedder = await wiring._open_embedder(settings, Metrics(), stack)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - to be public in wiring
+        embedder = await wiring.open_embedder(settings, Metrics(), stack)
         await embedder.check()
         card = embedder.card
     # `auto` takes CUDA if it is there; the stub does not look.
