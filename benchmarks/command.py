@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from benchmarks.processes import ROOT, ChildError
+from benchmarks.processes import ROOT, MeasuringError
 from benchmarks.result import Result
 from benchmarks.run import VIT_S_LAYERS, Options, run
 from rich.console import Console
@@ -72,7 +72,7 @@ def _console() -> Console:
 def _run(options: Options, console: Console) -> Result:
     try:
         return run(options, console)
-    except ChildError as error:
+    except MeasuringError as error:
         console.print(f"nothing was measured: {error}", markup=False, style="red")
         raise typer.Exit(1) from error
 

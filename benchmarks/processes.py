@@ -19,11 +19,12 @@ _STOP_S = 15
 _POLL_S = 0.05
 _LAST_WORDS = 2000
 _ADDRESS = re.compile(r"(?:ready|running) on (http://127\.0\.0\.1:\d+)")
-_FOREIGN = ("DINOSERVE_", "HF_", "TRANSFORMERS_", "UVICORN_")
+# Settings of the measured, of their libraries and of their threads.
+_FOREIGN = ("DINOSERVE_", "HF_", "TRANSFORMERS_", "UVICORN_", "TORCH_", "OMP_", "GOMP_")
 
 
-class ChildError(Exception):
-    """A child process did not do what it is for; the message has its last words."""
+class MeasuringError(Exception):
+    """Nothing can be measured; the message says why."""
 
 
 class Server(NamedTuple):
@@ -45,7 +46,7 @@ class Worker:
         """Return the answer; blocks until it is there.
 
         Raises:
-            ChildError: the process ended instead.
+            MeasuringError: the process ended instead.
         """
         with suppress(BrokenPipeError):
             print(order.model_dump_json(), file=self._process.stdin, flush=True)
@@ -55,7 +56,7 @@ class Worker:
         """Return its next line.
 
         Raises:
-            ChildError: the process ended instead.
+            MeasuringError: the process ended instead.
         """
         assert self._process.stdout
         if line := self._process.stdout.readline():
@@ -75,7 +76,7 @@ def serving(
         env: variables besides those of this process.
 
     Raises:
-        ChildError: it ended before it was ready, or took too long.
+        MeasuringError: it ended before it was ready, or took too long.
     """
     folder.mkdir()
     log = folder / "log"
@@ -88,12 +89,12 @@ def working(module: str, *arguments: str, log: Path) -> Generator[Worker]:
     """Run a worker module for the block; it is ready when the block begins.
 
     Raises:
-        ChildError: it ended before it was ready.
+        MeasuringError: it ended before it was ready.
     """
     with _child(["-m", module, *arguments], log, ROOT, talks=True) as process:
         worker = Worker(process, log)
         if (said := worker.hear()) != READY:
-            raise ChildError(f"{module} said {said!r} instead of {READY!r}")
+            raise MeasuringError(f"{module} said {said!r} instead of {READY!r}")
         yield worker
 
 
@@ -152,8 +153,8 @@ def _address(process: subprocess.Popen[str], log: Path) -> str:
     raise _ended(log)
 
 
-def _ended(log: Path) -> ChildError:
-    return ChildError(
+def _ended(log: Path) -> MeasuringError:
+    return MeasuringError(
         f"a child process ended or took too long; it said:\n"
         f"{log.read_text()[-_LAST_WORDS:]}"
     )

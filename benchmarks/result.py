@@ -88,12 +88,17 @@ class Result(BaseModel):
         failed = [row for row in self.rows if row.errors]
         return [
             str(self.machine),
-            f"load when it began: {self.load:.1f} of {self.machine.cores} cores",
+            f"load when it began: {self.load:.1f} of {self.machine.cores} cores"
+            + (", TOO BUSY for figures to mean much" if self._is_busy else ""),
             f"{self.date}, commit {self.commit}: `{self.command}`",
             f"lowest cosine of the two servers' vectors: {self.lowest_cosine:.6f}",
             *self._delay(),
             *(f"ERRORS in {row.name}: {row.first_error}" for row in failed),
         ]
+
+    @property
+    def _is_busy(self) -> bool:
+        return self.load > self.machine.cores / 2
 
     def _delay(self) -> list[str]:
         served, bare = (

@@ -14,7 +14,7 @@ import psutil
 from benchmarks.agreement import lowest_cosine
 from benchmarks.machine import this_commit, this_machine
 from benchmarks.pictures import read_pictures, write_pictures
-from benchmarks.processes import ROOT, Server, serving, working
+from benchmarks.processes import ROOT, MeasuringError, Server, serving, working
 from benchmarks.result import Result
 from benchmarks.rows import (
     ASSETS,
@@ -31,6 +31,7 @@ from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 VIT_S_LAYERS = 12
 _COMPARED = 8
+_SAME_COSINE = 0.999  # the parity that dinoserve asks of its own engines
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,8 @@ def run(options: Options, console: Console) -> Result:
     """Measure, and show how far it is; every process is ended whatever happens.
 
     Raises:
-        ChildError: a process did not start, or ended too early.
+        MeasuringError: a process did not start or ended too early, or the servers do
+            not compute the same thing.
     """
     load, _, _ = psutil.getloadavg()
     with (
@@ -113,12 +115,22 @@ def _bench(folder: Path, options: Options, console: Console) -> Generator[_Bench
             bare = stack.enter_context(
                 working("benchmarks.bare", *arguments, log=folder / "bare.log")
             )
-            cosine = lowest_cosine(
-                servers[EMBEDDINGS].url,
-                servers[HANDWRITTEN].url,
-                read_pictures(pictures)[:_COMPARED],
-            )
+            cosine = _agreed(servers, pictures)
         yield _Bench(plan(servers, client, bare, options.clients), cosine)
+
+
+def _agreed(servers: dict[str, Server], pictures: Path) -> float:
+    cosine = lowest_cosine(
+        servers[EMBEDDINGS].url,
+        servers[HANDWRITTEN].url,
+        read_pictures(pictures)[:_COMPARED],
+    )
+    if cosine < _SAME_COSINE:
+        raise MeasuringError(
+            f"the servers' vectors of a picture differ (cosine {cosine:.4f}), so their"
+            " speeds cannot be compared"
+        )
+    return cosine
 
 
 def _make_model(folder: Path, layers: int) -> None:

@@ -125,7 +125,7 @@ def _is_loopback(host: str) -> bool:
 async def _open(
     settings: Settings, metrics: Metrics, stack: AsyncExitStack
 ) -> Services:
-    if "memory:" not in {settings.documents, settings.objects}:
+    if {settings.documents, settings.objects} != {"memory:"}:
         stack.enter_context(claim_folder(settings.data))
     documents = await open_documents(settings, stack)
     objects = await open_objects(settings)

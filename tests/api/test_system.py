@@ -9,7 +9,7 @@ import httpx2
 import numpy as np
 import pytest
 
-from in_process import Connect
+from in_process import Connect, make_app
 from odd_files import photo
 
 KEY = "a-long-random-key"
@@ -68,11 +68,11 @@ async def test_stored_vectors_cost_no_tokens(client: httpx2.AsyncClient) -> None
         ({"input": "data:image/png,AAAA"}, 422, "invalid-input", "input[0]"),
         ({"input": "https://example.com/a"}, 422, "fetch-disabled", "input[0]"),
         ({"input": "0" * 32}, 404, "asset-not-found", None),
-        ({"input": []}, 422, "invalid-input", None),
-        ({"input": 3}, 422, "invalid-input", None),
+        ({"input": []}, 422, "invalid-input", "input"),
+        ({"input": 3}, 422, "invalid-input", "input"),
         ({"model": "text-embedding-3-small"}, 404, "model-not-found", "model"),
         ({"dimensions": 8}, 422, "invalid-input", "dimensions"),
-        ({"encoding_format": "hex"}, 422, "invalid-input", "/encoding_format"),
+        ({"encoding_format": "hex"}, 422, "invalid-input", "encoding_format"),
     ],
 )  # fmt: skip
 async def test_embedding_errors_have_openais_shape(
@@ -177,6 +177,40 @@ async def test_wrong_turns_are_problems_too(
 
     assert answer.status_code == status
     assert answer.json()["type"] == f"/problems/{code}"
+
+
+async def test_a_wrong_method_is_told_every_right_one(
+    client: httpx2.AsyncClient,
+) -> None:
+    answer = await client.put("/v1/assets")
+
+    assert answer.headers["allow"] == "GET, POST"
+    assert "GET, POST" in answer.json()["detail"]
+
+
+async def test_a_body_that_is_no_json_is_told_so(client: httpx2.AsyncClient) -> None:
+    headers = {"content-type": "application/json"}
+
+    answer = await client.post("/v1/search", content=b'{"query": ', headers=headers)
+
+    assert (answer.status_code, answer.json()["field"]) == (422, "body")
+
+
+async def test_a_bug_is_answered_with_its_request_id_and_nothing_else() -> None:
+    app = make_app()
+
+    @app.get("/broken")
+    def broken() -> None:
+        raise RuntimeError("a secret of the inside")
+
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://t") as client:
+        answer = await client.get("/broken")
+
+    assert answer.status_code == 500
+    assert answer.json()["type"] == "/problems/internal"
+    assert answer.json()["instance"] == answer.headers["x-request-id"]
+    assert "secret" not in answer.text
 
 
 class TestKeys:

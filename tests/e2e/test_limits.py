@@ -75,7 +75,7 @@ def told(answer: httpx2.Response) -> str:
 
 
 @pytest.mark.parametrize("is_chunked", [False, True], ids=["declared", "chunked"])
-def test_a_body_over_the_limit_is_refused(small: Server, is_chunked: bool) -> None:
+def test_a_body_over_the_limit_is_refused(small: Server, *, is_chunked: bool) -> None:
     body = b"x" * (BODY_LIMIT + 1)
     headers = {"content-type": "application/json"}
     with small.client() as client:
@@ -178,9 +178,8 @@ def answers(client: httpx2.Client) -> float:
 def waiting(client: httpx2.Client) -> float:
     """Return how many images the engine has admitted and not answered."""
     text = client.get("/metrics").text
-    return float(
-        re.findall(r"^dinoserve_engine_waiting_images (\S+)", text, re.MULTILINE)[0]
-    )
+    [number] = re.findall(r"\ndinoserve_engine_waiting_images (\S+)", text)
+    return float(number)
 
 
 def until(is_so: Callable[[], bool]) -> None:

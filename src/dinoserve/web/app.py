@@ -39,8 +39,10 @@ def create_app(
     )
     app.state.options = options
     app.state.metrics = metrics
-    for module in (assets, embeddings, search, models, system):
+    modules = (assets, embeddings, search, models, system)
+    for module in modules:
         app.include_router(module.router)
+    app.state.routes = [route for each in modules for route in each.router.routes]
     problems.install(app)
     for farewell in (CallerLeftError, ClientDisconnect):
         app.add_exception_handler(farewell, _on_caller_left)

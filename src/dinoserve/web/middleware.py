@@ -12,10 +12,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dinoserve.errors import BodyTooLargeError, DinoserveError, UnauthorizedError
 from dinoserve.telemetry import Metrics, request_id
-from dinoserve.web.problems import answer
+from dinoserve.web.problems import answer, bug
 
 _log = logging.getLogger("dinoserve.access")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
+_NO_ANSWER = 499  # nginx's word for a caller that left before the answer
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
 
 
@@ -35,7 +36,7 @@ class Observed:
         own = name if _REQUEST_ID.fullmatch(name) else uuid.uuid4().hex
         token = request_id.set(own)
         start = time.perf_counter()
-        status = 499  # nginx's word for a caller that left before the answer
+        status = _NO_ANSWER
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -46,6 +47,11 @@ class Observed:
 
         try:
             await self._app(scope, receive, send_with_id)
+        except Exception as error:
+            if status != _NO_ANSWER:  # too late to say it in words
+                raise
+            # Here, because the framework would answer outside and without the id.
+            await bug(scope["path"], error)(scope, receive, send_with_id)
         finally:
             self._record(scope, status, time.perf_counter() - start)
             request_id.reset(token)

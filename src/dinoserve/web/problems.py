@@ -1,7 +1,8 @@
 """Errors over HTTP: one table, one body (RFC 9457), one shape for OpenAI's routes."""
 
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -9,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from dinoserve.errors import (
     BodyTooLargeError,
@@ -55,7 +57,7 @@ OPENAI_ROUTES = ("/v1/embeddings", "/embeddings", "/v1/models")
 class Fault(BaseModel):
     """One thing that is wrong with a request."""
 
-    pointer: str = Field(description="JSON pointer, or place and name of a parameter.")
+    field: str = Field(description="Where, e.g. `limit` or `query.vector[3]`.")
     detail: str
 
 
@@ -123,7 +125,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(DinoserveError, _on_expected)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(Exception, _on_bug)
 
 
 def answer(path: str, error: DinoserveError) -> JSONResponse:
@@ -172,7 +173,7 @@ def _respond(
 
 async def _on_expected(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, DinoserveError):  # Starlette's signature is that wide
-        return await _on_bug(request, error)
+        raise error
     _log.warning("%s: %s", error.code, error.detail)
     return answer(request.url.path, error)
 
@@ -181,31 +182,40 @@ async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     invalid = error if isinstance(error, RequestValidationError) else None
     faults: Sequence[Any] = invalid.errors() if invalid else []
     errors = [
-        {"pointer": _pointer(fault["loc"]), "detail": str(fault["msg"])[:300]}
+        {"field": _field(fault), "detail": str(fault["msg"])[:300]}
         for fault in faults[:20]
     ]
-    first = errors[0] if errors else {"pointer": "", "detail": "unreadable"}
+    first = errors[0] if errors else {"field": "body", "detail": "unreadable"}
     body = _body(
         request.url.path,
         422,
         (InvalidInputError.code, STATUS[InvalidInputError][1]),
-        f"{first['pointer']}: {first['detail']}",
-        field=first["pointer"],
+        f"{first['field']}: {first['detail']}",
+        field=first["field"],
         errors=errors,
     )
     return _respond(request.url.path, 422, body)
 
 
-def _pointer(loc: Sequence[int | str]) -> str:
-    where, *path = loc
-    if where == "body":
-        return "/" + "/".join(str(part) for part in path)
-    return ":".join(str(part) for part in loc)
+def _field(fault: Mapping[str, Any]) -> str:
+    """Return the place as `query.vector[3]`, without pydantic's own words."""
+    if fault["type"] == "json_invalid":
+        return "body"
+    place = ""
+    for part in fault["loc"][1:]:
+        if isinstance(part, int):
+            place += f"[{part}]"
+        elif not re.fullmatch(r"[a-z_]+", part) or part == "str":
+            break
+        else:
+            place += f".{part}"
+    return place.lstrip(".") or "body"
 
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    headers = dict(getattr(error, "headers", None) or {})
+    given: Mapping[str, str] = getattr(error, "headers", None) or {}
+    headers = {name.lower(): value for name, value in given.items()}
     unreadable = (InvalidInputError.code, STATUS[InvalidInputError][1])
     detail = str(getattr(error, "detail", "")) or "The request could not be read."
     if status == 400:  # noqa: PLR2004 - the framework's own "body is no text"
@@ -213,19 +223,23 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
     if status == 404:  # noqa: PLR2004 - the framework's own "no such route"
         detail = f"There is no {request.url.path[:200]}; see /docs for what there is."
     if status == 405:  # noqa: PLR2004 - the framework's own "no such method"
-        allowed = headers.get("allow", "another method")
-        detail = f"{request.method} is not possible here; {allowed} is."
+        headers["allow"] = _allowed(request)
+        detail = f"{request.method} is not possible here; {headers['allow']} is."
     kind = ROUTING.get(status, unreadable)
     body = _body(request.url.path, status, kind, detail)
     return _respond(request.url.path, status, body, headers)
 
 
-async def _on_bug(request: Request, error: Exception) -> JSONResponse:
-    _log.error("a bug in %s", request.url.path, exc_info=error)
+def _allowed(request: Request) -> str:
+    """Return every method of the path; the framework tells those of one route."""
+    routes: list[Route] = request.app.state.routes
+    fitting = [r for r in routes if r.matches(request.scope)[0] is Match.PARTIAL]
+    return ", ".join(sorted({name for r in fitting for name in r.methods or ()}))
+
+
+def bug(path: str, error: Exception) -> JSONResponse:
+    """Return the answer to a fault of ours: a request id, and no detail."""
+    _log.error("a bug in %s", path, exc_info=error)
     status, code, title = INTERNAL
     detail = f"Please report it with the request id {request_id.get()}."
-    return _respond(
-        request.url.path,
-        status,
-        _body(request.url.path, status, (code, title), detail),
-    )
+    return _respond(path, status, _body(path, status, (code, title), detail))

@@ -161,6 +161,7 @@ async def change_asset(
 @router.delete(
     "/{asset_id}",
     status_code=204,
+    response_class=Response,
     responses=responses(AssetNotFoundError, UnavailableError, StorageFullError),
 )
 async def erase_asset(asset_id: AssetIdPath, services: ServicesDep) -> None:

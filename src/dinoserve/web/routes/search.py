@@ -67,7 +67,12 @@ class QueryBody(Body):
             return Given(np.asarray(self.vector, np.float64), self.recipe)
         if self.asset is not None:
             return Kept(self.asset)
-        return source_of(self.image or "", "query.image")
+        source = source_of(self.image or "", "query.image")
+        if isinstance(source, Kept):
+            raise InvalidInputError(
+                "An asset id belongs into `query.asset`.", field="query.image"
+            )
+        return source
 
 
 class SearchBody(Body):

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from dinoserve import __version__
 from dinoserve.services.health import PortHealth
 from dinoserve.web.deps import MetricsDep, ServicesDep
+from dinoserve.web.problems import responses
 
 router = APIRouter(tags=["system"])
 
@@ -52,7 +53,7 @@ async def is_ready(services: ServicesDep, response: Response) -> Readiness:
     return Readiness(ready=ready, ports=[_view(port) for port in ports])
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=Response, responses=responses())
 async def show_metrics(metrics: MetricsDep) -> Response:
     """Show every figure in Prometheus' text format."""
     return Response(metrics.render(), media_type="text/plain; version=0.0.4")
