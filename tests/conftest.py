@@ -9,6 +9,10 @@ from needs import NEEDS
 
 _NOT_RUN = "not run: "
 
+# Test processes share few cores: PyTorch's own threads would only get in their way.
+# Before any test imports it, and inherited by the servers that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @cache
 def _is_met(name: str) -> bool:
