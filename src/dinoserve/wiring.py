@@ -230,7 +230,7 @@ def _join(
         metrics=metrics,
         now=lambda: datetime.now(UTC),
     )
-    embeddings = EmbeddingService(documents, objects, index, embedder, assets)
+    embeddings = EmbeddingService(documents, embedder, assets)
     return Services(
         assets=assets,
         embeddings=embeddings,

@@ -1,5 +1,6 @@
 """`make bench`, in small: it measures everything, keeps it, and leaves nothing."""
 
+import contextlib
 import json
 import platform
 import signal
@@ -53,12 +54,28 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return Finished(done.returncode, done.stdout + done.stderr, folder)
 
 
-@pytest.fixture
-def started() -> Iterator[subprocess.Popen[str]]:
+class Stopped(NamedTuple):
+    """A run of the benchmark that a signal ended while it measured."""
+
+    exit_code: int
+    children: list[psutil.Process]
+    folder: Path
+
+
+@pytest.fixture(scope="module", params=[signal.SIGINT, signal.SIGTERM])
+def stopped(request: pytest.FixtureRequest) -> Iterator[Stopped]:
     command = [sys.executable, str(SCRIPT), *TINY, "--seconds", "60"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
-        yield run
-        run.kill()
+        assert run.stdout
+        assert run.stdout.readline().startswith("measuring")
+        children = psutil.Process(run.pid).children(recursive=True)
+        folders = _temporary_folders_of(children)
+        run.send_signal(request.param)
+        exit_code = run.wait()
+    yield Stopped(exit_code, children, *folders)
+    for child in children:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
 
 
 def test_a_run_without_failed_requests_ends_with_zero(finished: Finished) -> None:
@@ -113,33 +130,20 @@ def test_the_kept_files_tell_nothing_of_where_the_machine_is(
             assert secret not in text
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_stopped_leaves_no_process_behind(
-    started: subprocess.Popen[str], how: signal.Signals
-) -> None:
-    assert started.stdout
-    assert started.stdout.readline().startswith("measuring")
-    children = psutil.Process(started.pid).children(recursive=True)
-    assert len(children) == 4
-    started.send_signal(how)
-    assert started.wait() != 0
-    assert not [child for child in children if child.is_running()]
+def test_a_run_that_is_stopped_says_so_by_its_exit_code(stopped: Stopped) -> None:
+    assert stopped.exit_code in {128 + signal.SIGINT, 128 + signal.SIGTERM}
 
 
-def test_a_run_that_is_stopped_leaves_no_file_behind(
-    started: subprocess.Popen[str],
-) -> None:
-    assert started.stdout
-    assert started.stdout.readline().startswith("measuring")
-    [folder] = _folders_of(started.pid)
-    started.send_signal(signal.SIGINT)
-    started.wait()
-    assert not folder.exists()
+def test_a_run_that_is_stopped_leaves_no_process_behind(stopped: Stopped) -> None:
+    assert len(stopped.children) == 4
+    assert not [child for child in stopped.children if child.is_running()]
 
 
-def _folders_of(pid: int) -> list[Path]:
+def test_a_run_that_is_stopped_leaves_no_file_behind(stopped: Stopped) -> None:
+    assert not stopped.folder.exists()
+
+
+def _temporary_folders_of(children: list[psutil.Process]) -> set[Path]:
     root = Path(tempfile.gettempdir()).resolve()
-    places = {
-        Path(child.cwd()) for child in psutil.Process(pid).children(recursive=True)
-    }
-    return sorted({place.parent for place in places if root in place.parents})
+    places = {Path(child.cwd()) for child in children}
+    return {place.parent for place in places if root in place.parents}

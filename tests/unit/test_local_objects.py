@@ -153,13 +153,22 @@ async def test_a_delete_waits_for_a_write_whose_caller_has_left(
 @pytest.mark.needs("tmpfs")
 async def test_a_full_disk_stores_nothing_and_says_so(tmp_path: Path) -> None:
     with small_disk(tmp_path) as disk:
-        objects = LocalObjects(disk / "objects")
+        objects = LocalObjects(disk / "objects", reserve_bytes=0)
         await objects.put(SHA256, DATA)
         large = b"x" * 3_000_000
         with pytest.raises(StorageFullError):
             await objects.put(hashlib.sha256(large).hexdigest(), large)
         (left,) = files_below(disk)
         assert left.name == SHA256
+
+
+@pytest.mark.needs("tmpfs")
+async def test_the_reserve_is_never_filled(tmp_path: Path) -> None:
+    with small_disk(tmp_path) as disk:
+        objects = LocalObjects(disk / "objects", reserve_bytes=900_000)
+        with pytest.raises(StorageFullError, match="900000 bytes free"):
+            await objects.put(SHA256, b"x" * 200_000)
+        assert files_below(disk) == []
 
 
 @pytest.mark.parametrize(

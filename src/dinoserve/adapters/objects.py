@@ -8,6 +8,7 @@ import asyncio
 import errno
 import os
 import re
+import shutil
 from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from obstore.store import LocalStore
 
 from dinoserve.errors import StorageFullError, UnavailableError
 
+RESERVE_BYTES = 16 * 1024 * 1024
 _CHUNK_BYTES = 256 * 1024
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -57,13 +59,16 @@ class LocalObjects:
 
     Args:
         folder: used by no one else; its parent exists.
+        reserve_bytes: room on the disk that is never filled, so that the database
+            beside it can still note what is erased.
 
     Raises:
         ValueError: a digest that is not 64 hex digits, a range that is none.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, reserve_bytes: int = RESERVE_BYTES) -> None:
         self._folder = folder
+        self._reserve_bytes = reserve_bytes
         with translate():
             self._store = LocalStore(folder, mkdir=True)
         # Writing and deleting the same bytes must not meet. Digests share a lock by
@@ -122,6 +127,7 @@ class LocalObjects:
         async with self._lock(key):
             with translate():
                 if not await self._holds(key, data):
+                    await asyncio.to_thread(self._check_room, len(data))
                     await obstore.put_async(self._store, key, data, use_multipart=False)
                 try:
                     await asyncio.to_thread(self._sync, key)
@@ -140,6 +146,15 @@ class LocalObjects:
         except FileNotFoundError:
             return False
         return found.meta["size"] == len(data) and await found.bytes_async() == data
+
+    def _check_room(self, wanted_bytes: int) -> None:
+        left = shutil.disk_usage(self._folder).free - wanted_bytes
+        if left < self._reserve_bytes:
+            raise StorageFullError(
+                f"The disk would keep less than {self._reserve_bytes} bytes free;"
+                " nothing was stored. Make room, then try again.",
+                port="objects",
+            )
 
     def _sync(self, key: str) -> None:
         """Sync the file and every folder up to the one that holds ours."""

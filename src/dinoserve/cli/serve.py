@@ -49,7 +49,7 @@ def serve(
 async def _serve(settings: Settings) -> None:
     check_bind(settings)
     metrics = Metrics()
-    with _bound_socket(settings) as listener:
+    with bound_socket(settings) as listener:
         async with open_services(settings, metrics) as services:
             app = web_app(settings, metrics, lambda: _already_open(services))
             config = uvicorn.Config(
@@ -61,6 +61,8 @@ async def _serve(settings: Settings) -> None:
             )
             server = _Server(config)
             server.say_when_ready(_banner(settings, services, listener))
+            with _told_if_taken(settings):
+                listener.listen()
             await server.serve(sockets=[listener])
 
 
@@ -97,20 +99,27 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def _bound_socket(settings: Settings) -> Generator[socket.socket]:
+def bound_socket(settings: Settings) -> Generator[socket.socket]:
     """Bind before the model is loaded: a port in use should not cost a minute."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as listener:
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+        with _told_if_taken(settings):
             listener.bind((settings.host, settings.port))
-        except OSError as error:
-            raise StartUpError(
-                f"{settings.host}:{settings.port} cannot be listened on:"
-                f" {error.strerror or error}. Stop what listens there, or choose"
-                " another with --port or DINOSERVE_PORT."
-            ) from error
         yield listener
+
+
+@contextmanager
+def _told_if_taken(settings: Settings) -> Generator[None]:
+    # Two servers may bind while neither listens: then listening is what fails.
+    try:
+        yield
+    except OSError as error:
+        raise StartUpError(
+            f"{settings.host}:{settings.port} cannot be listened on:"
+            f" {error.strerror or error}. Stop what listens there, or choose"
+            " another with --port or DINOSERVE_PORT."
+        ) from error
 
 
 def _banner(settings: Settings, services: Services, listener: socket.socket) -> str:

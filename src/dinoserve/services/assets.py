@@ -81,9 +81,12 @@ class AssetService:
         sha256 = await asyncio.to_thread(_sha256, upload.data)
         known = await self._find(asset_id(upload.collection, sha256))
         recipe = self.embedder.card.recipe.id
-        if known and (not embed or known.has_recipe(recipe)):
-            await self._restore_bytes(known, upload.data)
-            return Uploaded(known, is_new=False)
+        if (
+            known
+            and (not embed or known.has_recipe(recipe))
+            and (kept := await self._confirm(known, upload.data))
+        ):
+            return Uploaded(kept, is_new=False)
         asset, embedding = await self._understand(upload, sha256, embed=embed)
         return await _to_the_end(self._keep(asset, upload.data, embedding))
 
@@ -121,6 +124,14 @@ class AssetService:
                 port="objects",
             )
         return self.objects.read(asset.sha256, start, stop)
+
+    async def keep_embedding(self, embedding: Embedding) -> None:
+        """Store a vector of an asset and make it searchable.
+
+        Absent: AssetNotFoundError.
+        """
+        asset = await self.get(embedding.asset_id)
+        await _to_the_end(self._attach(asset, embedding))
 
     async def remove(self, asset_id: str) -> None:
         """Erase the asset with everything derived. Absent: AssetNotFoundError."""
@@ -183,18 +194,26 @@ class AssetService:
                 await self._tidy_after_failure(asset.sha256)
                 raise
             if embedding:
-                space = Space(asset.collection, embedding.recipe)
-                await self.index.upsert(space, [asset.id], embedding.vector[None])
+                await self._index(asset, embedding)
         return Uploaded(await self.get(asset.id), is_new)
 
-    async def _restore_bytes(self, asset: Asset, data: bytes) -> None:
-        if await self.objects.size(asset.sha256) == asset.size_bytes:
-            return
-        _log.warning("the original of asset %s was lost; restoring it", asset.id)
+    async def _confirm(self, known: Asset, data: bytes) -> Asset | None:
+        """Return the asset, its bytes restored if lost; None: it was just erased."""
+        async with self._lock(known.sha256):
+            asset = await self._find(known.id)
+            if asset and await self.objects.size(asset.sha256) != asset.size_bytes:
+                _log.warning("the original of asset %s was lost: restored", asset.id)
+                await self.objects.put(asset.sha256, data)
+            return asset
+
+    async def _attach(self, asset: Asset, embedding: Embedding) -> None:
         async with self._lock(asset.sha256):
-            await self.documents.mark(asset.sha256)
-            await self.objects.put(asset.sha256, data)
-            await self.documents.add(asset, None)
+            await self.documents.put(embedding)
+            await self._index(asset, embedding)
+
+    async def _index(self, asset: Asset, embedding: Embedding) -> None:
+        space = Space(asset.collection, embedding.recipe)
+        await self.index.upsert(space, [asset.id], embedding.vector[None])
 
     async def _erase(self, asset: Asset) -> None:
         async with self._lock(asset.sha256):

@@ -16,7 +16,7 @@ from dinoserve.errors import (
     NotEmbeddedError,
     RecipeMismatchError,
 )
-from dinoserve.ports import DocumentStore, Embedder, ObjectStore, Space, VectorIndex
+from dinoserve.ports import DocumentStore, Embedder
 from dinoserve.services.assets import AssetService
 
 
@@ -53,8 +53,6 @@ class EmbeddingService:
     """Gives vectors under the recipe that is loaded."""
 
     documents: DocumentStore
-    objects: ObjectStore
-    index: VectorIndex
     embedder: Embedder
     assets: AssetService
 
@@ -171,10 +169,5 @@ class EmbeddingService:
         for position, result in computed.items():
             source = sources[position]
             if isinstance(source, Kept):
-                await self._store(source.asset_id, result.vector)
-
-    async def _store(self, asset_id: str, vector: Vector) -> None:
-        asset = await self.assets.get(asset_id)
-        await self.documents.put(Embedding(asset_id, self.recipe.id, vector))
-        space = Space(asset.collection, self.recipe.id)
-        await self.index.upsert(space, [asset_id], vector[None])
+                embedding = Embedding(source.asset_id, self.recipe.id, result.vector)
+                await self.assets.keep_embedding(embedding)
