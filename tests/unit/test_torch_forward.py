@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -140,3 +141,19 @@ def test_cuda_without_a_device_says_what_to_do(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(StartUpError, match="DINOSERVE_DEVICE to auto"):
         choose_device("cuda")
+
+
+def test_decoding_takes_one_core_and_the_forward_takes_all() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        forward = _forward("bundled")
+        picture = np.zeros((20, 30, 3), np.uint8)
+        with ThreadPoolExecutor(1) as decoder, ThreadPoolExecutor(1) as device:
+            pixels = decoder.submit(forward.prepare, picture).result()
+            device.submit(forward, pixels[None]).result()
+
+            assert decoder.submit(torch.get_num_threads).result() == 1
+            assert device.submit(torch.get_num_threads).result() == 2
+    finally:
+        torch.set_num_threads(before)

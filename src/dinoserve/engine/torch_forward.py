@@ -1,5 +1,7 @@
 """The reference forward: float32 PyTorch, from pixels to unit vectors."""
 
+import threading
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -48,6 +50,8 @@ class TorchForward:
         self._network = model.network
         self._network.to(self._device)  # pyright: ignore[reportArgumentType, reportUnknownMemberType] - transformers wraps it untyped
         self._stride_px = model.stride_px
+        self._cores = torch.get_num_threads()
+        self._team = threading.local()
         self._preprocessing = preprocessing
         self._card = _card(model, preprocessing, self._device)
         rows, columns = (
@@ -68,6 +72,9 @@ class TorchForward:
 
     def prepare(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return float32 (3, H, W) of a picture uint8 (h, w, 3)."""
+        # Each thread that computes would have a team of its own, and teams that spin
+        # for each other's cores nearly double the time of a forward.
+        self._set_team(1)
         return to_pixels(rgb, self._preprocessing)
 
     def __call__(self, pixels: NDArray[np.float32]) -> Matrix:
@@ -80,6 +87,7 @@ class TorchForward:
             UnavailableError: the model gave numbers that are not finite.
         """
         self._check(pixels)
+        self._set_team(self._cores)
         # PyTorch shares memory with arrays, and warns of those it must not write to.
         own = np.require(pixels, requirements=["C", "W"])
         batch = torch.from_numpy(own)  # pyright: ignore[reportUnknownMemberType] - torch leaves the array untyped
@@ -93,6 +101,11 @@ class TorchForward:
                     port="embedder",
                 )
             return vectors.float().cpu().numpy()
+
+    def _set_team(self, threads: int) -> None:
+        if getattr(self._team, "threads", None) != threads:
+            torch.set_num_threads(threads)
+            self._team.threads = threads
 
     def _check(self, pixels: NDArray[np.float32]) -> None:
         match pixels.shape:
