@@ -112,7 +112,7 @@ async def test_an_empty_collection_gives_no_hits(client: httpx2.AsyncClient) -> 
         ({"query": {"vector": [1e308] * 64}, "k": 0}, "k"),
         ({"query": {"vector": [1] * 64}, "k": 1001}, "k"),
         ({"query": {"vector": [1] * 64}, "min_score": 2}, "min_score"),
-        ({"query": {"vector": [1] * 64}, "colection": "a"}, "colection"),
+        ({"query": {"vector": [1] * 64}, "colour": "a"}, "colour"),
         ({"query": {"image": "hello"}}, "query.image"),
         ({"query": {"image": "0" * 32}}, "query.image"),
         ({"query": {"image": "data:image/png;base64,AAAA"}}, "query.image"),
