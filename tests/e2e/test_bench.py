@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -144,6 +143,5 @@ def test_a_run_that_is_stopped_leaves_no_file_behind(stopped: Stopped) -> None:
 
 
 def _temporary_folders_of(children: list[psutil.Process]) -> set[Path]:
-    root = Path(tempfile.gettempdir()).resolve()
-    places = {Path(child.cwd()) for child in children}
-    return {place.parent for place in places if root in place.parents}
+    folders = {Path(child.cwd()).parent for child in children}
+    return {folder for folder in folders if folder.name.startswith("dinoserve-bench-")}
