@@ -22,6 +22,16 @@ class _OpenAiAnswer(BaseModel):
     data: list[_Item]
 
 
+class _Model(BaseModel):
+    engine: str
+    device: str
+    precision: str
+
+
+class _Models(BaseModel):
+    data: list[_Model]
+
+
 class _HandwrittenAnswer(BaseModel):
     embedding: list[float]
 
@@ -39,6 +49,13 @@ def lowest_cosine(ours: str, handwritten: str, pictures: Sequence[Picture]) -> f
         for one in pictures
     ]
     return min(float(left @ right) for left, right in pairs)
+
+
+def engine_of(ours: str) -> str:
+    """Return what computes in dinoserve at this address, in words."""
+    with urllib.request.urlopen(f"{ours}/v1/models", timeout=_TIMEOUT_S) as answer:
+        [model] = _Models.model_validate_json(answer.read()).data
+    return f"{model.engine} on {model.device}, {model.precision}"
 
 
 def _of_openai(answer: bytes) -> Vector:

@@ -15,16 +15,18 @@ from benchmarks.pictures import Picture, read_pictures
 from benchmarks.protocol import LoopOrder, Sample, answer_orders
 from numpy.typing import NDArray
 
+from dinoserve.engine.fastest import Wanted, open_forward
 from dinoserve.engine.images import ImageLimits, decode
+from dinoserve.engine.model_forward import ModelForward
 from dinoserve.engine.preprocess import from_config
-from dinoserve.engine.torch_forward import TorchForward
 from dinoserve.engine.weights import load_model
+from dinoserve.telemetry import Metrics
 
 _LIMITS = ImageLimits(max_bytes=2**25, max_pixels=64_000_000, max_side_px=16_384)
 
 
 def measure(
-    forward: TorchForward, pictures: Sequence[Picture], order: LoopOrder
+    forward: ModelForward, pictures: Sequence[Picture], order: LoopOrder
 ) -> Sample:
     """Run batch after batch for as long as the order says, on this thread."""
     files = cycle([picture.fresh() for picture in pictures])
@@ -45,14 +47,14 @@ def measure(
     )
 
 
-def _pixels(forward: TorchForward, files: Sequence[bytes]) -> NDArray[np.float32]:
+def _pixels(forward: ModelForward, files: Sequence[bytes]) -> NDArray[np.float32]:
     return np.stack([forward.prepare(decode(file, _LIMITS).rgb) for file in files])
 
 
-def _load(folder: str) -> TorchForward:
+def _load(folder: str) -> ModelForward:
     model = load_model(folder)
     how = from_config("hf", model.preprocessor, model.stride_px)
-    return TorchForward(model, how, "cpu")
+    return open_forward(model, how, Wanted(device="cpu"), Metrics())
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
-from benchmarks.agreement import lowest_cosine
+from benchmarks.agreement import engine_of, lowest_cosine
 from benchmarks.machine import this_commit, this_machine
 from benchmarks.pictures import read_pictures, write_pictures
 from benchmarks.processes import ROOT, MeasuringError, Server, serving, working
@@ -63,7 +63,7 @@ class Options:
     def model(self) -> str:
         """What is measured, in words."""
         cut = "" if self.layers == VIT_S_LAYERS else f" cut to {self.layers} layers"
-        return f"DINOv3 ViT-S/16{cut}, random weights, 224 px, float32 on the CPU"
+        return f"DINOv3 ViT-S/16{cut}, random weights, 224 px"
 
 
 class _Bench(NamedTuple):
@@ -71,6 +71,7 @@ class _Bench(NamedTuple):
 
     rows: list[Row]
     lowest_cosine: float
+    engine: str
 
 
 def run(options: Options, console: Console) -> Result:
@@ -87,7 +88,7 @@ def run(options: Options, console: Console) -> Result:
     ):
         rounds = _measure(bench.rows, options, console)
     return Result(
-        model=options.model,
+        model=f"{options.model}; dinoserve and bare: {bench.engine}",
         machine=this_machine(),
         date=datetime.now(UTC).date(),
         command=options.command,
@@ -116,7 +117,8 @@ def _bench(folder: Path, options: Options, console: Console) -> Generator[_Bench
                 working("benchmarks.bare", *arguments, log=folder / "bare.log")
             )
             cosine = _agreed(servers, pictures)
-        yield _Bench(plan(servers, client, bare, options.clients), cosine)
+            engine = engine_of(servers[EMBEDDINGS].url)
+        yield _Bench(plan(servers, client, bare, options.clients), cosine, engine)
 
 
 def _agreed(servers: dict[str, Server], pictures: Path) -> float:

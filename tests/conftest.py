@@ -1,6 +1,8 @@
 """What every test shares: a clean environment, and an honest list of omissions."""
 
+import logging
 import os
+from collections.abc import Generator
 from functools import cache
 
 import pytest
@@ -40,6 +42,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("not run on this machine")
         for reason, count in sorted(missed.items()):
             terminalreporter.line(f"{count:4} {reason.removeprefix('Skipped: ')}")
+
+
+@pytest.fixture(autouse=True)
+def own_log_level() -> Generator[None]:
+    """A command that sets the level of the log sets it for its own test only."""
+    level = logging.root.level
+    yield
+    logging.root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

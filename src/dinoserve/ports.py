@@ -21,11 +21,7 @@ from dinoserve.domain.vectors import Embedding, Matrix, Vector
 
 @dataclass(frozen=True, slots=True)
 class AssetChanges:
-    """What PATCH may change; None leaves a field as it is.
-
-    Attributes:
-        clear_subject: the subject becomes None.
-    """
+    """What to change; None leaves a field, `clear_subject` makes the subject None."""
 
     tags: tuple[str, ...] | None = None
     metadata: Metadata | None = None
@@ -230,12 +226,14 @@ class ModelCard:
 
     Attributes:
         kind: `dinov3_vit`, `dinov3_convnext` or `stub`.
+        engine: `torch`, `openvino` or `stub`.
         note: what an operator must know about these weights; empty if nothing.
         licence: the licence the weights come under, as far as known.
     """
 
     recipe: Recipe
     kind: str
+    engine: str
     device: str
     precision: str
     parameters: int

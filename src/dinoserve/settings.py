@@ -41,6 +41,12 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where the model computes; `auto` takes CUDA if present."
     )
+    engine: Literal["auto", "torch", "openvino"] = Field(
+        "auto", description="What computes; `auto` takes the fastest that proves equal."
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="Of products; `auto` takes the fastest that proves equal."
+    )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(
         8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one."

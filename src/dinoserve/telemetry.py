@@ -26,6 +26,7 @@ class Metrics:
         batch_images: images per forward.
         images: images by outcome: `embedded`, `refused`, `failed`, `dropped`.
         waiting: images admitted to the engine and not yet answered.
+        fallbacks: engines passed over at load, see `engine.fastest`.
         engine_healthy: 1 if the last forward worked.
     """
 
@@ -64,6 +65,12 @@ class Metrics:
         self.waiting = Gauge(
             "dinoserve_engine_waiting_images",
             "Images admitted and not yet answered",
+            registry=registry,
+        )
+        self.fallbacks = Counter(
+            "dinoserve_engine_fallbacks",
+            "Engines that did not prove equal to float32 and were passed over",
+            ["engine", "precision"],
             registry=registry,
         )
         self.engine_healthy = Gauge(

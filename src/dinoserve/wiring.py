@@ -172,7 +172,7 @@ async def open_embedder(
     Raises:
         StartUpError: the model or the device cannot be had.
     """
-    forward = await asyncio.to_thread(_load_forward, settings)
+    forward = await asyncio.to_thread(_load_forward, settings, metrics)
     embedder = QueuedEmbedder(
         forward,
         ImageLimits(
@@ -188,9 +188,10 @@ async def open_embedder(
     seconds = await embedder.warm_up()
     card = embedder.card
     _log.info(
-        "model %s (%s, %s, %s) is warm after %.2f s, recipe %s",
+        "model %s (%s, %s on %s, %s) is warm after %.2f s, recipe %s",
         card.recipe.model,
         card.kind,
+        card.engine,
         card.device,
         card.precision,
         seconds,
@@ -199,18 +200,24 @@ async def open_embedder(
     return embedder
 
 
-def _load_forward(settings: Settings) -> Forward:
+def _load_forward(settings: Settings, metrics: Metrics) -> Forward:
     if settings.model == "stub":
         return StubForward()
     # Here, because importing PyTorch takes seconds that the stub does not need.
+    from dinoserve.engine.fastest import Wanted, open_forward  # noqa: PLC0415
     from dinoserve.engine.preprocess import from_config  # noqa: PLC0415
-    from dinoserve.engine.torch_forward import TorchForward  # noqa: PLC0415
     from dinoserve.engine.weights import load_model  # noqa: PLC0415
 
     token = settings.hf_token.get_secret_value() if settings.hf_token else None
     model = load_model(settings.model, token=token)
     how = from_config(settings.preprocessing, model.preprocessor, model.stride_px)
-    return TorchForward(model, how, settings.device)
+    wanted = Wanted(
+        device=settings.device,
+        engine=settings.engine,
+        precision=settings.precision,
+        cache=settings.data / "cache" / "openvino",
+    )
+    return open_forward(model, how, wanted, metrics)
 
 
 def _join(

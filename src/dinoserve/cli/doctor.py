@@ -122,7 +122,9 @@ def _claim(settings: Settings, stack: ExitStack) -> bool:
 @contextmanager
 def _scratch(settings: Settings) -> Generator[Settings]:
     """Give the same settings on an empty folder of the same disk, gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix=".doctor-", dir=_existing(settings)) as at:
+    place = _existing(settings)
+    folder = place if place.is_dir() else place.parent
+    with tempfile.TemporaryDirectory(prefix=".doctor-", dir=folder) as at:
         yield settings.model_copy(update={"data": Path(at)})
 
 
@@ -179,13 +181,16 @@ async def _check_objects(settings: Settings) -> str:
 
 async def _check_model(settings: Settings) -> str:
     async with AsyncExitStack() as stack:
-        embedder = await wiring.open_embedder(settings, Metrics(), stack)
+        # Converted models would be kept in the data folder.
+        scratch = stack.enter_context(_scratch(settings))
+        embedder = await wiring.open_embedder(scratch, Metrics(), stack)
         await embedder.check()
         card = embedder.card
     # `auto` takes CUDA if it is there; the stub does not look.
     looked = settings.device == "auto" and card.kind != "stub"
     device = "no CUDA, cpu" if looked and card.device == "cpu" else card.device
-    about = f"{card.recipe.model} ({card.kind}, {device}, {card.precision})"
+    engine = f"{card.engine} on {device}, {card.precision}"
+    about = f"{card.recipe.model} ({card.kind}, {engine})"
     return f"{about}, recipe {card.recipe.id}, computes"
 
 

@@ -128,7 +128,8 @@ def _banner(settings: Settings, services: Services, listener: socket.socket) -> 
     card = services.models.card
     lines = [
         f"dinoserve {__version__} is ready on {url}",
-        f"  model  {card.recipe.model} ({card.kind}, {card.device}, {card.precision})",
+        f"  model  {card.recipe.model} ({card.kind})",
+        f"  engine {card.engine} on {card.device}, {card.precision}",
         *([f"  note   {card.note}"] if card.note else []),
         f"  data   {settings.data.resolve()}",
         f"  try    .venv/bin/dinoserve ingest ~/Pictures --url {url}",

@@ -69,6 +69,7 @@ def _card(projection: NDArray[np.float32]) -> ModelCard:
     return ModelCard(
         recipe=recipe,
         kind="stub",
+        engine="stub",
         device="cpu",
         precision="fp32",
         parameters=projection.size,

@@ -50,6 +50,7 @@ class ModelView(BaseModel):
     created: int = 0
     owned_by: str
     kind: str
+    engine: str
     device: str
     precision: str
     parameters: int
@@ -90,6 +91,7 @@ def _view(card: ModelCard, load: EngineLoad) -> ModelView:
         id=recipe.model,
         owned_by=recipe.model.partition("/")[0],
         kind=card.kind,
+        engine=card.engine,
         device=card.device,
         precision=card.precision,
         parameters=card.parameters,
