@@ -30,6 +30,6 @@ async def connect_in_process(**changes: object) -> AsyncGenerator[httpx2.AsyncCl
     transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
-        httpx2.AsyncClient(transport=transport, base_url="http://test") as client,
+        httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client,
     ):
         yield client

@@ -21,6 +21,7 @@ class has a stable `code`, documented under that name in `docs/problems.md`.
     │   ├── RecipeMismatchError    recipe-mismatch
     │   └── NotEmbeddedError       asset-not-embedded
     ├── UnauthorizedError          unauthorized
+    ├── ForeignCallerError         foreign-caller
     ├── OverloadedError            overloaded
     ├── UnavailableError           unavailable
     │   └── StorageFullError       storage-full
@@ -174,6 +175,12 @@ class UnauthorizedError(DinoserveError):
     """The API key is missing or wrong."""
 
     code = "unauthorized"
+
+
+class ForeignCallerError(DinoserveError):
+    """The caller is not of this machine, and no key protects the server."""
+
+    code = "foreign-caller"
 
 
 class OverloadedError(DinoserveError):

@@ -1,5 +1,6 @@
 """Settings: read once from the environment and `.env`, by nothing else."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,6 +8,18 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1024 * 1024
+
+
+def unknown_variables() -> list[str]:
+    """Return variables of the environment that look like settings and are none."""
+    known = {f"DINOSERVE_{name}".upper() for name in Settings.model_fields}
+    return sorted(
+        name
+        for name in os.environ
+        if name.startswith("DINOSERVE_")
+        and not name.startswith("DINOSERVE_TEST_")
+        and name not in known
+    )
 
 
 class Settings(BaseSettings):
@@ -72,6 +85,9 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(
         64 * MIB, gt=0, description="Bytes one request body may have."
+    )
+    max_held_bytes: int = Field(
+        512 * MIB, gt=0, description="Bytes that all bodies in work may have together."
     )
     max_inputs: int = Field(
         64, gt=0, description="Images one embeddings request may hold."

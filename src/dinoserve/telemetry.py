@@ -99,14 +99,20 @@ class _RequestIdFilter(logging.Filter):
         return True
 
 
+class _OneLine(logging.Formatter):
+    """Keeps what callers send from starting a line of its own in the log."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        line = super().formatMessage(record)
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
 def configure_logging(level: str) -> None:
     """Send the log to standard error, one line an event, request id included."""
     handler = logging.StreamHandler()
     handler.addFilter(_RequestIdFilter())
     handler.setFormatter(
-        logging.Formatter(
-            "%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s"
-        )
+        _OneLine("%(asctime)s %(levelname)-7s %(name)s [%(request_id)s] %(message)s")
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Some of these would log whole URLs, or what the banner says already.

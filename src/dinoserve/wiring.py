@@ -2,8 +2,8 @@
 
 import asyncio
 import hashlib
-import ipaddress
 import logging
+import os
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -34,6 +34,7 @@ from dinoserve.settings import Settings
 from dinoserve.telemetry import Metrics
 from dinoserve.web.app import OpenServices, create_app
 from dinoserve.web.deps import WebOptions
+from dinoserve.web.middleware import is_loopback
 
 _log = logging.getLogger(__name__)
 _HASHED_KEY = "sha256:"
@@ -57,6 +58,7 @@ def web_app(
     options = WebOptions(
         key_digests=tuple(key_digest(key) for key in settings.api_keys),
         max_body_bytes=settings.max_body_bytes,
+        max_held_bytes=settings.max_held_bytes,
         max_inputs=settings.max_inputs,
     )
     by_default = partial(open_services, settings, metrics)
@@ -86,7 +88,7 @@ def check_bind(settings: Settings) -> None:
     Raises:
         UnsafeBindError: neither.
     """
-    if settings.api_keys or _is_loopback(settings.host):
+    if settings.api_keys or is_loopback(settings.host):
         return
     raise UnsafeBindError(
         f"{settings.host} can be reached from other machines and no API key is set:"
@@ -101,10 +103,13 @@ def key_digest(key: SecretStr) -> bytes:
     Keys are long and random, so a plain digest is enough to keep them.
 
     Raises:
-        StartUpError: a digest that is not 64 hex digits.
+        StartUpError: a digest that is not 64 hex digits or is that of nothing, or a
+            key that no header can carry.
     """
     text = key.get_secret_value()
     if not text.startswith(_HASHED_KEY):
+        if not (text.isascii() and text.isprintable()):
+            raise StartUpError("DINOSERVE_API_KEYS: a key has printable ASCII only.")
         return hashlib.sha256(text.encode()).digest()
     try:
         digest = bytes.fromhex(text.removeprefix(_HASHED_KEY))
@@ -112,14 +117,9 @@ def key_digest(key: SecretStr) -> bytes:
         digest = b""
     if len(digest) != hashlib.sha256().digest_size:
         raise StartUpError("DINOSERVE_API_KEYS: `sha256:` needs 64 hex digits.")
+    if digest == hashlib.sha256(b"").digest():
+        raise StartUpError("DINOSERVE_API_KEYS: this is the digest of an empty key.")
     return digest
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def _open(
@@ -203,6 +203,9 @@ async def open_embedder(
 def _load_forward(settings: Settings, metrics: Metrics) -> Forward:
     if settings.model == "stub":
         return StubForward()
+    # Before PyTorch is imported: its threads would spin for each other's cores, which
+    # costs most of the throughput as soon as anything else runs on the machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Here, because importing PyTorch takes seconds that the stub does not need.
     from dinoserve.engine.fastest import Wanted, open_forward  # noqa: PLC0415
     from dinoserve.engine.preprocess import from_config  # noqa: PLC0415

@@ -116,6 +116,7 @@ async def test_each_odd_file_gets_its_documented_answer(
         ({"metadata": '{"a": 9007199254740993}'}, "metadata"),
         ({"metadata": json.dumps({"a": "x" * 20_000})}, "metadata"),
         ({"metadata": '{"a": "\\ud800"}'}, "metadata"),
+        ({"metadata": '{"a": ' + "[" * 260 + "]" * 260 + "}"}, "metadata"),
         ({"tags": ["x" * 65]}, "tags.0"),
         ({"tags": ["with\nbreak"]}, "tags.0"),
         ({"subject": ""}, "subject"),
@@ -148,6 +149,20 @@ async def test_an_upload_of_another_kind_names_the_two_that_work(
 
     assert answer.status_code == 422
     assert answer.json()["field"] == "content-type"
+
+
+@pytest.mark.parametrize("charset", ["undefined", "punycode", "utf-16"])
+async def test_a_form_in_another_charset_is_refused(
+    client: httpx2.AsyncClient, charset: str
+) -> None:
+    kind = f"multipart/form-data; boundary=x; charset={charset}"
+    body = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n--x--\r\n'
+
+    answer = await client.post(
+        "/v1/assets", content=body, headers={"content-type": kind}
+    )
+
+    assert (answer.status_code, answer.json()["field"]) == (422, "content-type")
 
 
 async def test_a_url_is_refused_where_fetching_is_off(
@@ -314,6 +329,14 @@ class TestContent:
         answer = await client.get(path, headers={"if-none-match": f'W/{etag}, "x"'})
 
         assert (answer.status_code, answer.content) == (304, b"")
+
+    async def test_head_knows_no_ranges(self, client: httpx2.AsyncClient) -> None:
+        headers = {"range": "bytes=0-9"}
+
+        answer = await client.head(await self.path(client), headers=headers)
+
+        assert answer.status_code == 200
+        assert answer.headers["content-length"] == str(len(photo(1)))
 
     async def test_head_tells_the_length_without_the_bytes(
         self, client: httpx2.AsyncClient

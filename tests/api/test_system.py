@@ -204,13 +204,71 @@ async def test_a_bug_is_answered_with_its_request_id_and_nothing_else() -> None:
         raise RuntimeError("a secret of the inside")
 
     transport = httpx2.ASGITransport(app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://t") as client:
+    async with httpx2.AsyncClient(
+        transport=transport, base_url="http://localhost"
+    ) as client:
         answer = await client.get("/broken")
 
     assert answer.status_code == 500
     assert answer.json()["type"] == "/problems/internal"
     assert answer.json()["instance"] == answer.headers["x-request-id"]
     assert "secret" not in answer.text
+
+
+async def test_an_invented_method_makes_no_series(client: httpx2.AsyncClient) -> None:
+    await client.request("INVENTED", "/livez")
+
+    text = (await client.get("/metrics")).text
+
+    assert "INVENTED" not in text
+    assert 'method="other"' in text
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+async def test_probes_may_ask_for_the_head_alone(
+    client: httpx2.AsyncClient, path: str
+) -> None:
+    assert (await client.head(path)).status_code == 200
+
+
+class TestWithoutKeys:
+    """Only this machine is served, whatever a browser on it is made to send."""
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"host": "evil.example:8000"},
+            {"origin": "https://evil.example"},
+            {"origin": "null"},
+            {"host": "127.0.0.1.evil.example"},
+            {"host": "[::1"},
+        ],
+    )
+    async def test_a_name_or_page_from_elsewhere_is_refused(
+        self, client: httpx2.AsyncClient, headers: dict[str, str]
+    ) -> None:
+        answer = await client.get("/v1/assets", headers=headers)
+
+        assert answer.status_code == 403
+        assert answer.json()["type"] == "/problems/foreign-caller"
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"host": "localhost:8000"},
+            {"host": "[::1]:8000"},
+            {"host": "127.0.0.1", "origin": "http://localhost:3000"},
+        ],
+    )
+    async def test_this_machine_is_served_under_its_own_names(
+        self, client: httpx2.AsyncClient, headers: dict[str, str]
+    ) -> None:
+        assert (await client.get("/v1/assets", headers=headers)).status_code == 200
+
+    async def test_with_a_key_any_name_will_do(self, connect: Connect) -> None:
+        headers = {"host": "features.example", "x-api-key": KEY}
+        async with connect(api_keys=KEY) as client:
+            assert (await client.get("/v1/assets", headers=headers)).status_code == 200
 
 
 class TestKeys:
@@ -220,7 +278,12 @@ class TestKeys:
         "kept", [KEY, f"sha256:{hashlib.sha256(KEY.encode()).hexdigest()}"]
     )
     @pytest.mark.parametrize(
-        "headers", [{"authorization": f"Bearer {KEY}"}, {"x-api-key": KEY}]
+        "headers",
+        [
+            {"authorization": f"Bearer {KEY}"},
+            {"x-api-key": KEY},
+            {"x-api-key": KEY, "authorization": "Bearer stale"},
+        ],
     )
     async def test_a_valid_key_passes(
         self, connect: Connect, kept: str, headers: dict[str, str]
@@ -265,6 +328,15 @@ class TestBodyLimit:
         assert answer.status_code == 413
         assert answer.json()["type"] == "/problems/body-too-large"
         assert answer.json()["limit"] == 1000
+
+    async def test_all_bodies_together_are_bounded_too(self, connect: Connect) -> None:
+        async with connect(max_held_bytes=1000) as client:
+            answer = await client.post("/v1/assets", files={"file": b"x" * 2000})
+            after = await client.post("/v1/search", json={"query": {}})
+
+        assert (answer.status_code, after.status_code) == (429, 422)
+        assert "DINOSERVE_MAX_HELD_BYTES" in answer.json()["detail"]
+        assert answer.headers["retry-after"] == "1"
 
     @pytest.mark.parametrize(
         ("path", "media_type", "beginning"),

@@ -52,6 +52,25 @@ async def test_an_embedding_is_replaced(documents: DocumentStore) -> None:
     assert await documents.counts() == {"r1": 1}
 
 
+async def test_counts_can_be_of_one_collection(documents: DocumentStore) -> None:
+    inside, outside = an_asset(1, collection="a"), an_asset(2, collection="b")
+    await documents.add(inside, an_embedding(inside, "r1"))
+    await documents.add(outside, an_embedding(outside, "r2"))
+    assert await documents.counts("a") == {"r1": 1}
+    assert await documents.counts("c") == {}
+
+
+async def test_counts_can_be_of_assets_that_lack_a_recipe(
+    documents: DocumentStore,
+) -> None:
+    moved, left = an_asset(1), an_asset(2)
+    await documents.add(moved, an_embedding(moved, "r1"))
+    await documents.put(an_embedding(moved, "r2"))
+    await documents.add(left, an_embedding(left, "r1"))
+    assert await documents.counts(lacking="r2") == {"r1": 1}
+    assert await documents.counts(lacking="r1") == {}
+
+
 async def test_an_embedding_of_an_absent_asset_is_refused(
     documents: DocumentStore,
 ) -> None:

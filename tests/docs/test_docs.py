@@ -29,7 +29,13 @@ _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 # Declared of every route, so the page tells of them once.
-_EVERYWHERE = {"invalid-input", "body-too-large", "unauthorized"}
+_EVERYWHERE = {
+    "invalid-input",
+    "body-too-large",
+    "unauthorized",
+    "foreign-caller",
+    "overloaded",
+}
 
 
 def _markdown() -> list[Path]:

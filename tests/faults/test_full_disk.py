@@ -97,6 +97,19 @@ def test_a_disk_that_was_full_at_a_kill_holds_nothing_by_halves(
     assert check_nothing_is_half_visible(server).keys() == kept.keys()
 
 
+def test_a_full_disk_for_temporary_files_is_told(disk: Path) -> None:
+    temporary = disk / "temporary"
+    temporary.mkdir()
+    with (
+        running(disk / "data", DINOSERVE_MODEL="stub", TMPDIR=str(temporary)) as server,
+        server.client() as client,
+    ):
+        # Beyond a megabyte, an upload waits on the disk while it arrives.
+        upload(client, noise(1) * 3)
+        with no_room(disk):
+            assert full(upload(client, noise(2) * 3)) == "temporary"
+
+
 def test_a_start_on_a_full_disk_is_refused_and_loses_nothing(server: Server) -> None:
     with server.client() as client:
         key = uploaded(client, photo(1))

@@ -159,6 +159,7 @@ class TwoStores(RuleBasedStateMachine):
     @invariant()
     def same_counts_recipes_and_garbage(self) -> None:
         self._compare(lambda store: store.counts())
+        self._compare(lambda store: store.counts("a", "r1"))
         self._compare(lambda store: store.recipes())
         self._compare(self._garbage)
 

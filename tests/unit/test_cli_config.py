@@ -119,3 +119,13 @@ def test_a_dotenv_that_is_no_text_is_told_in_a_line(empty_folder: Path) -> None:
 def test_what_the_command_line_says_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DINOSERVE_PORT", "8001")
     assert load_settings(port=8002).port == 8002
+
+
+def test_a_misspelt_setting_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DINOSERVE_FETCHURLS", "true")
+
+    load_settings()
+
+    assert "DINOSERVE_FETCHURLS is no setting" in capsys.readouterr().err

@@ -40,6 +40,14 @@ def test_a_key_in_clear_and_its_digest_are_the_same() -> None:
     assert key_digest(SecretStr("secret")) == key_digest(SecretStr(f"sha256:{digest}"))
 
 
+@pytest.mark.parametrize(
+    "text", ["sha256:" + hashlib.sha256(b"").hexdigest(), "schlüssel", "a\nb"]
+)
+def test_a_key_that_would_protect_nothing_stops_the_start(text: str) -> None:
+    with pytest.raises(StartUpError, match="DINOSERVE_API_KEYS"):
+        key_digest(SecretStr(text))
+
+
 @pytest.mark.parametrize("text", ["sha256:", "sha256:abcd", "sha256:" + "z" * 64])
 def test_a_digest_that_is_none_stops_the_start(text: str) -> None:
     with pytest.raises(StartUpError, match="64 hex"):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 
@@ -111,13 +112,17 @@ class MemoryDocuments:
         for start in range(0, len(entries), _BATCH):
             yield entries[start : start + _BATCH]
 
-    async def counts(self) -> dict[str, int]:
+    async def counts(
+        self, collection: str | None = None, lacking: str | None = None
+    ) -> dict[str, int]:
         """Return how many embeddings each recipe id has; none: left out."""
-        found: dict[str, int] = {}
-        for vectors in self._vectors.values():
-            for recipe in vectors:
-                found[recipe] = found.get(recipe, 0) + 1
-        return found
+        return Counter(
+            recipe
+            for asset_id, vectors in self._vectors.items()
+            for recipe in vectors
+            if collection in {None, self._assets[asset_id].collection}
+            and lacking not in vectors
+        )
 
     async def save_recipe(self, recipe: Recipe) -> None:
         """Keep the recipe's contents under its id; twice is the same as once."""

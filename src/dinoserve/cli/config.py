@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dinoserve.settings import Settings
+from dinoserve.settings import Settings, unknown_variables
 
 _PREFIX = "DINOSERVE_"
 _HIDDEN = "**********"
@@ -30,6 +30,8 @@ def load_settings(**overrides: Any) -> Settings:
     Raises:
         typer.Exit: 2, after one line on standard error for each wrong setting.
     """
+    for name in unknown_variables():
+        typer.echo(f"dinoserve: {name} is no setting; see docs/settings.md", err=True)
     try:
         return Settings(**overrides)
     except ValidationError as error:

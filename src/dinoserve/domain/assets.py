@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from dinoserve.errors import InvalidInputError
 
@@ -17,6 +16,7 @@ Metadata: TypeAlias = Mapping[str, object]
 COLLECTION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 ASSET_ID_PATTERN = r"^[0-9a-f]{32}$"
 MAX_METADATA_BYTES = 16_384
+MAX_METADATA_DEPTH = 32
 # Beyond 2**53 - 1 a JSON number is not exact in every reader (RFC 8259 §6).
 MAX_EXACT_INTEGER = 2**53 - 1
 
@@ -129,12 +129,12 @@ def check_metadata(metadata: Metadata) -> Metadata:
             Unicode, or more than `MAX_METADATA_BYTES` as JSON.
     """
     try:
-        _check_numbers(metadata)
+        _check_values(metadata)
         size = len(json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode())
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(
             "Metadata must be JSON: Unicode text, finite numbers, integers within"
-            " ±(2^53 - 1), at most a few levels deep.",
+            f" ±(2^53 - 1), at most {MAX_METADATA_DEPTH} levels deep.",
             field="metadata",
         ) from error
     if size > MAX_METADATA_BYTES:
@@ -147,19 +147,20 @@ def check_metadata(metadata: Metadata) -> Metadata:
     return metadata
 
 
-def _check_numbers(value: object) -> None:
+def _check_values(value: object, depth: int = 0) -> None:
+    if depth > MAX_METADATA_DEPTH:
+        raise ValueError("too deep")
+    items: Iterable[object] = ()
     match value:
         case bool():
             pass
         case int() if abs(value) > MAX_EXACT_INTEGER:
             raise ValueError("integer beyond 2^53 - 1")
-        case float() if not math.isfinite(value):
-            raise ValueError("not a finite number")
         case Mapping():
-            for item in value.values():  # pyright: ignore[reportUnknownVariableType] - JSON of any shape
-                _check_numbers(item)  # pyright: ignore[reportUnknownArgumentType] - JSON of any shape
+            items = cast("Mapping[str, object]", value).values()
         case list():
-            for item in value:  # pyright: ignore[reportUnknownVariableType] - JSON of any shape
-                _check_numbers(item)  # pyright: ignore[reportUnknownArgumentType] - JSON of any shape
+            items = cast("list[object]", value)
         case _:
             pass
+    for item in items:
+        _check_values(item, depth + 1)

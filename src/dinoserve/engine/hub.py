@@ -140,7 +140,7 @@ def _refusal(error: HfHubHTTPError, repository: str, *, has_token: bool) -> str:
         return (
             f"gated (HTTP {status}), and {missing}. Accept the licence at"
             f" https://huggingface.co/{repository} and set HF_TOKEN to a token that may"
-            f" read it, use an ungated copy in the same layout, or {_USE_A_FOLDER}."
+            f" read it, use an ungated copy such as timm's, or {_USE_A_FOLDER}."
         )
     # A 401 without a token is how the Hub says of both that it shows neither.
     is_anonymous_401 = status == HTTPStatus.UNAUTHORIZED and not has_token

@@ -107,16 +107,16 @@ class EmbeddingService:
                 f"No asset has the id {asset_id}.", value=asset_id
             )
         if asset.embeddings:
-            return self.mismatch(asset.embeddings[0].recipe, asset_id)
+            other = asset.embeddings[0].recipe
+            return self.mismatch(other, f"Asset {asset_id} has")
         return NotEmbeddedError(
             f"Asset {asset_id} was stored without an embedding."
             ' POST /v1/embeddings {"input": "' + asset_id + '"} gives it one.',
             value=asset_id,
         )
 
-    def mismatch(self, other: str, asset_id: str | None = None) -> ConflictError:
+    def mismatch(self, other: str, whose: str = "What was given has") -> ConflictError:
         """Return the error that refuses to let two recipes meet."""
-        whose = f"Asset {asset_id} has" if asset_id else "What was given has"
         return RecipeMismatchError(
             f"{whose} vectors of recipe {other}, but this server computes recipe"
             f" {self.recipe.id} ({self.recipe.model}); they cannot be compared."
@@ -135,7 +135,13 @@ class EmbeddingService:
             except InvalidInputError as error:
                 raise error.at(f"input[{position}]") from error
 
-        return list(await asyncio.gather(*(one(at) for at in positions)))
+        tasks = [asyncio.create_task(one(at)) for at in positions]
+        try:
+            return [await task for task in tasks]
+        finally:
+            for task in tasks:  # after one failed, the others fetch for nobody
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _bytes(self, source: Source) -> bytes:
         match source:

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinoserve.domain.assets import Asset, Filter, check_collection
-from dinoserve.domain.paging import AssetQuery
 from dinoserve.domain.similarity import Hit
 from dinoserve.domain.vectors import Vector, normalise
 from dinoserve.errors import InvalidInputError
@@ -53,11 +52,17 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """Hits, best first; `exact` tells that every vector was compared."""
+    """Hits, best first.
+
+    Attributes:
+        exact: every vector of the recipe was compared.
+        not_searched: assets of the collection that have other recipes only.
+    """
 
     recipe: str
     exact: bool
     took_ms: float
+    not_searched: int
     hits: list[Found]
 
 
@@ -91,18 +96,24 @@ class SearchService:
         Raises:
             InvalidInputError: the query's image or vector cannot be used.
             AssetNotFoundError, NotEmbeddedError: the query asset has no vector.
-            RecipeMismatchError: query or collection is of another recipe.
+            RecipeMismatchError: query or whole collection is of another recipe.
         """
         check_collection(request.collection)
         vector = await self._vector(request.query)
         space = Space(request.collection, self.embeddings.recipe.id)
-        await self._refuse_other_recipes(space)
+        not_searched = await self._not_searched(space)
         start = time.perf_counter()
         with self.metrics.stage("search"):
             hits = await self._hits(request, space, vector)
             found = await self._found(hits, request)
         took_ms = (time.perf_counter() - start) * 1000
-        return SearchResult(space.recipe, exact=True, took_ms=took_ms, hits=found)
+        return SearchResult(
+            recipe=space.recipe,
+            exact=True,
+            took_ms=took_ms,
+            not_searched=not_searched,
+            hits=found,
+        )
 
     async def _vector(self, query: Query) -> Vector:
         match query:
@@ -133,14 +144,15 @@ class SearchService:
             )
         return normalise(vector)
 
-    async def _refuse_other_recipes(self, space: Space) -> None:
-        """An empty answer would hide that everything is of another recipe."""
-        if await self.index.count(space):
-            return
-        page = await self.documents.find(AssetQuery(space.collection, limit=50))
-        others = {ref.recipe for asset in page.assets for ref in asset.embeddings}
-        if others:
-            raise self.embeddings.mismatch(min(others))
+    async def _not_searched(self, space: Space) -> int:
+        """Return how many assets have other recipes only; refuse if all have."""
+        if len(await self.documents.recipes()) == 1:
+            return 0
+        others = await self.documents.counts(space.collection, lacking=space.recipe)
+        if others and not await self.index.count(space):
+            whose = f"Every asset of collection {space.collection} has"
+            raise self.embeddings.mismatch(max(others, key=others.__getitem__), whose)
+        return sum(others.values())
 
     async def _hits(
         self, request: SearchRequest, space: Space, vector: Vector

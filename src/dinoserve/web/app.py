@@ -35,6 +35,7 @@ def create_app(
         version=__version__,
         summary="Self-hosted service for DINOv3 visual features.",
         lifespan=lifespan,
+        redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.options = options
@@ -46,7 +47,11 @@ def create_app(
     problems.install(app)
     for farewell in (CallerLeftError, ClientDisconnect):
         app.add_exception_handler(farewell, _on_caller_left)
-    app.add_middleware(Bounded, max_bytes=options.max_body_bytes)
+    app.add_middleware(
+        Bounded,
+        max_bytes=options.max_body_bytes,
+        max_held_bytes=options.max_held_bytes,
+    )
     app.add_middleware(Guarded, key_digests=options.key_digests)
     app.add_middleware(Observed, metrics=metrics)
     app.openapi = lambda: _openapi(app)

@@ -20,11 +20,13 @@ class WebOptions:
     Attributes:
         key_digests: SHA-256 of every API key; empty means no key is asked for.
         max_body_bytes: bound on a request body.
+        max_held_bytes: bound on all bodies of requests not answered yet.
         max_inputs: bound on the images of one embeddings request.
     """
 
     key_digests: tuple[bytes, ...]
     max_body_bytes: int
+    max_held_bytes: int
     max_inputs: int
 
 

@@ -1,16 +1,24 @@
 """What happens to every request: an id, the key, a bound on the body, a log line."""
 
 import hmac
+import ipaddress
 import logging
 import re
 import time
 import uuid
 from collections.abc import Sequence
 from hashlib import sha256
+from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dinoserve.errors import BodyTooLargeError, DinoserveError, UnauthorizedError
+from dinoserve.errors import (
+    BodyTooLargeError,
+    DinoserveError,
+    ForeignCallerError,
+    OverloadedError,
+    UnauthorizedError,
+)
 from dinoserve.telemetry import Metrics, request_id
 from dinoserve.web.problems import answer, bug
 
@@ -18,6 +26,12 @@ _log = logging.getLogger("dinoserve.access")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
 _NO_ANSWER = 499  # nginx's word for a caller that left before the answer
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_NO_KEY = "Send a valid key as `Authorization: Bearer <key>` or `x-api-key: <key>`."
+_FOREIGN = (
+    "Without API keys only callers on this machine are served, under 127.0.0.1, [::1]"
+    " or localhost. Set DINOSERVE_API_KEYS to be called otherwise."
+)
 
 
 class Observed:
@@ -59,7 +73,8 @@ class Observed:
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         # A template or `unmatched`: raw paths would make a series per asset.
         route = getattr(scope.get("route"), "path", "unmatched")
-        self._metrics.requests.labels(route, scope["method"], status).inc()
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.requests.labels(route, method, status).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
         _log.info(
             "%s %s %d %.1f ms", scope["method"], scope["path"], status, seconds * 1000
@@ -67,11 +82,11 @@ class Observed:
 
 
 class Guarded:
-    """Lets only callers with a key pass, where keys are configured.
+    """Lets only callers with a key pass; without keys, only this machine's own.
 
     Args:
         app: what is guarded.
-        key_digests: SHA-256 of every valid key; empty means that all may pass.
+        key_digests: SHA-256 of every valid key; empty means that none is asked for.
     """
 
     def __init__(self, app: ASGIApp, key_digests: Sequence[bytes]) -> None:
@@ -79,38 +94,56 @@ class Guarded:
         self._digests = tuple(key_digests)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or answer 401."""
-        if scope["type"] != "http" or not self._digests or self._may_pass(scope):
-            await self._app(scope, receive, send)
-            return
-        error = UnauthorizedError(
-            "Send a valid key as `Authorization: Bearer <key>` or `x-api-key: <key>`."
-        )
-        await answer(scope["path"], error)(scope, receive, send)
+        """Serve one request, or answer 401 or 403."""
+        error = self._refusal(scope) if scope["type"] == "http" else None
+        app = answer(scope["path"], error) if error else self._app
+        await app(scope, receive, send)
 
-    def _may_pass(self, scope: Scope) -> bool:
+    def _refusal(self, scope: Scope) -> DinoserveError | None:
         if scope["path"] in OPEN_PATHS:
-            return True
+            return None
+        if self._digests:
+            return None if self._has_key(scope) else UnauthorizedError(_NO_KEY)
+        # A page from elsewhere may make a browser here call us, under our own address
+        # (CSRF) or under a name of its own that leads here (DNS rebinding).
+        origin = _header(scope, b"origin")
+        names = [f"//{_header(scope, b'host')}", *([origin] if origin else [])]
+        return None if all(map(_is_own, names)) else ForeignCallerError(_FOREIGN)
+
+    def _has_key(self, scope: Scope) -> bool:
         bearer = _header(scope, b"authorization")
-        given = bearer[7:] if bearer[:7].lower() == "bearer " else ""
-        digest = sha256((given or _header(scope, b"x-api-key")).encode()).digest()
+        given = [_header(scope, b"x-api-key")]
+        if bearer[:7].lower() == "bearer ":
+            given.append(bearer[7:])
+        digests = [sha256(key.encode()).digest() for key in given if key]
         # Every key is compared: the time must not tell which one was near.
-        found = [hmac.compare_digest(digest, own) for own in self._digests]
+        found = [hmac.compare_digest(d, own) for d in digests for own in self._digests]
         return any(found)
 
 
 class Bounded:
-    """Refuses bodies over a limit: by their header, else while they arrive."""
+    """Refuses bodies over a limit, alone or all together.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    By their header, else while they arrive.
+
+    Args:
+        app: what is guarded.
+        max_bytes: of one body.
+        max_held_bytes: of all bodies whose requests are not answered yet.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, max_held_bytes: int) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._max_held_bytes = max_held_bytes
+        self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or answer 413."""
+        """Serve one request, or answer 413 or 429."""
         declared = _header(scope, b"content-length") if scope["type"] == "http" else ""
         if declared.isdecimal() and int(declared) > self._max_bytes:
-            await self._refuse(int(declared), scope, receive, send)
+            error = _too_large(self._max_bytes, int(declared))
+            await answer(scope["path"], error)(scope, receive, send)
         elif scope["type"] == "http":
             await self._count(scope, receive, send)
         else:
@@ -118,35 +151,59 @@ class Bounded:
 
     async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
         received, has_answered = 0, False
+        refusal: DinoserveError | None = None
 
         async def counted() -> Message:
-            nonlocal received
+            nonlocal received, refusal
             message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._max_bytes:
-                raise _too_large(self._max_bytes, received)
+            size = len(message.get("body", b""))
+            received += size
+            self._held_bytes += size
+            if size and (refusal := self._refusal(received)):
+                raise refusal
             return message
 
-        async def unless_too_large(message: Message) -> None:
+        async def unless_refused(message: Message) -> None:
             nonlocal has_answered
             # The framework turns what `counted` raised into an answer of its own.
-            if received <= self._max_bytes:
+            if refusal is None:
                 has_answered = True
                 await send(message)
 
         try:
-            await self._app(scope, counted, unless_too_large)
+            await self._app(scope, counted, unless_refused)
         except DinoserveError:
-            if received <= self._max_bytes:
+            if refusal is None:
                 raise
-        if received > self._max_bytes and not has_answered:
-            await self._refuse(received, scope, receive, send)
+        finally:
+            self._held_bytes -= received
+        if refusal and not has_answered:
+            await answer(scope["path"], refusal)(scope, receive, send)
 
-    async def _refuse(
-        self, value: int, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        error = _too_large(self._max_bytes, value)
-        await answer(scope["path"], error)(scope, receive, send)
+    def _refusal(self, received: int) -> DinoserveError | None:
+        if received > self._max_bytes:
+            return _too_large(self._max_bytes, received)
+        if self._held_bytes > self._max_held_bytes:
+            return OverloadedError(
+                f"Requests that are not answered yet hold {self._held_bytes} bytes;"
+                f" {self._max_held_bytes} are allowed (DINOSERVE_MAX_HELD_BYTES)."
+            )
+        return None
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine itself is meant by the name or address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_own(url: str) -> bool:
+    try:
+        return is_loopback(urlsplit(url).hostname or "")
+    except ValueError:
+        return False
 
 
 def _too_large(limit: int, value: int) -> BodyTooLargeError:

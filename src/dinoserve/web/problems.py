@@ -17,6 +17,7 @@ from dinoserve.errors import (
     ConflictError,
     DinoserveError,
     FetchFailedError,
+    ForeignCallerError,
     ImageTooLargeError,
     ImageUnsupportedError,
     InvalidInputError,
@@ -42,10 +43,19 @@ STATUS: dict[type[DinoserveError], tuple[int, str]] = {
     NotFoundError: (404, "There is no such thing"),
     ConflictError: (409, "The request does not fit the present state"),
     UnauthorizedError: (401, "A valid API key is needed"),
+    ForeignCallerError: (403, "Without API keys only this machine is served"),
     OverloadedError: (429, "Too much work is waiting"),
     UnavailableError: (503, "Something the service needs does not answer"),
     StorageFullError: (507, "The store is full"),
 }
+# What middleware may answer on every route, and wrong input on nearly every one.
+_ANYWHERE = (
+    InvalidInputError,
+    BodyTooLargeError,
+    UnauthorizedError,
+    ForeignCallerError,
+    OverloadedError,
+)
 INTERNAL = (500, "internal", "This is a fault of the server")
 ROUTING = {
     404: ("route-not-found", "There is no such route"),
@@ -103,8 +113,9 @@ def _declare(
     kinds: Sequence[type[DinoserveError]], media_type: str, schema: str
 ) -> dict[int | str, dict[str, Any]]:
     codes: dict[int, list[str]] = {}
-    for kind in (*kinds, InvalidInputError, BodyTooLargeError, UnauthorizedError):
-        codes.setdefault(status_of(kind)[0], []).append(f"`{kind.code}`")
+    for kind in (*kinds, *_ANYWHERE):
+        names = codes.setdefault(status_of(kind)[0], [])
+        names += [] if f"`{kind.code}`" in names else [f"`{kind.code}`"]
     content = {media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
     return {
         status: {"description": " · ".join(names), "content": content}

@@ -6,10 +6,11 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import Field, ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
-from dinoserve.errors import InvalidInputError
+from dinoserve.errors import InvalidInputError, StorageFullError
 from dinoserve.services.assets import AssetService, Upload
 from dinoserve.web.schemas import Body, CollectionText, SubjectText, TagList
 
@@ -74,23 +75,36 @@ UPLOAD_BODY: dict[str, Any] = {
 }
 
 
-async def read_upload(request: Request, assets: AssetService) -> Upload:
-    """Return the upload a request carries, its URL fetched.
+async def read_upload(request: Request) -> Upload | UrlUpload:
+    """Return the upload a request carries, or the URL where it is.
 
     Raises:
         InvalidInputError: neither form, or a field is wrong.
-        FetchDisabledError, FetchRefusedError, FetchFailedError: see the URL.
+        StorageFullError: no room for a large file while it arrives.
     """
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if media_type == "multipart/form-data":
+    media_type, parameters = parse_options_header(request.headers.get("content-type"))
+    if media_type == b"multipart/form-data":
+        # Any codec of Python would be taken, some of which cost minutes.
+        if parameters.get(b"charset", b"utf-8").lower() != b"utf-8":
+            raise InvalidInputError("Forms are read as UTF-8.", field="content-type")
         return await _from_form(request)
-    if media_type == "application/json":
-        return await _from_json(request, assets)
+    if media_type == b"application/json":
+        return _checked(UrlUpload, _json(await request.body(), "body"))
     raise InvalidInputError(
         "Send multipart/form-data with a `file`, or application/json with a `url`.",
         field="content-type",
-        value=media_type[:80],
+        value=media_type.decode("latin-1")[:80],
     )
+
+
+async def fetch_upload(fields: UrlUpload, assets: AssetService) -> Upload:
+    """Return the upload behind a URL; errors of fetching as in `ImageFetcher`."""
+    try:
+        data = await assets.fetch(fields.url)
+    except InvalidInputError as error:
+        raise error.at("url") from error
+    path = fields.url.split("?")[0].split("#")[0]
+    return _upload(fields, data, _filename(PurePath(path).name))
 
 
 async def _from_form(request: Request) -> Upload:
@@ -99,6 +113,13 @@ async def _from_form(request: Request) -> Upload:
     except HTTPException as error:
         raise InvalidInputError(
             f"The multipart body cannot be read: {error.detail}", field="body"
+        ) from error
+    except UnicodeError as error:
+        raise InvalidInputError("A part is not UTF-8.", field="body") from error
+    except OSError as error:  # large files wait on the disk for temporary files
+        raise StorageFullError(
+            "The disk for temporary files is full; nothing was stored.",
+            port="temporary",
         ) from error
     try:
         file = form.get("file")
@@ -121,16 +142,6 @@ def _said(form: FormData) -> dict[str, object]:
     if isinstance(text := said.get("metadata"), str):
         said["metadata"] = _json(text, "metadata")
     return said
-
-
-async def _from_json(request: Request, assets: AssetService) -> Upload:
-    fields = _checked(UrlUpload, _json(await request.body(), "body"))
-    try:
-        data = await assets.fetch(fields.url)
-    except InvalidInputError as error:
-        raise error.at("url") from error
-    path = fields.url.split("?")[0].split("#")[0]
-    return _upload(fields, data, _filename(PurePath(path).name))
 
 
 def _json(text: str | bytes, field: str) -> object:

@@ -87,9 +87,11 @@ class SqliteDocuments:
             yield [entry for _, entry in rows]
             position = rows[-1][0]
 
-    async def counts(self) -> dict[str, int]:
+    async def counts(
+        self, collection: str | None = None, lacking: str | None = None
+    ) -> dict[str, int]:
         """Return how many embeddings each recipe id has; none: left out."""
-        return await self._database.read(embeddings.counts)
+        return await self._database.read(embeddings.counts, collection, lacking)
 
     async def save_recipe(self, recipe: Recipe) -> None:
         """Keep the recipe's contents under its id; twice is the same as once."""

@@ -64,11 +64,21 @@ def batch(
     return [(row[0], IndexEntry(row[1], row[2], from_bytes(row[3]))) for row in rows]
 
 
-def counts(connection: sqlite3.Connection) -> dict[str, int]:
+def counts(
+    connection: sqlite3.Connection, collection: str | None, lacking: str | None
+) -> dict[str, int]:
     """Return how many embeddings each recipe id has."""
-    return dict(
-        connection.execute("SELECT recipe, count(*) FROM embedding GROUP BY recipe")
+    rows = connection.execute(
+        """SELECT recipe, count(*) FROM embedding AS one
+        WHERE (:collection IS NULL OR EXISTS (
+            SELECT 1 FROM asset WHERE id = asset_id AND collection = :collection))
+        AND (:lacking IS NULL OR NOT EXISTS (
+            SELECT 1 FROM embedding AS other
+            WHERE other.asset_id = one.asset_id AND other.recipe = :lacking))
+        GROUP BY recipe""",
+        {"collection": collection, "lacking": lacking},
     )
+    return dict(rows)
 
 
 def save_recipe(connection: sqlite3.Connection, recipe: Recipe) -> None:

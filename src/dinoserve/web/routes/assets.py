@@ -23,6 +23,7 @@ from dinoserve.errors import (
     UnavailableError,
 )
 from dinoserve.ports import AssetChanges
+from dinoserve.services.assets import Uploaded
 from dinoserve.web.content import portion
 from dinoserve.web.deps import ServicesDep, unless_caller_leaves
 from dinoserve.web.problems import responses
@@ -34,7 +35,12 @@ from dinoserve.web.schemas import (
     TagList,
     Time,
 )
-from dinoserve.web.uploads import UPLOAD_BODY, read_upload
+from dinoserve.web.uploads import (
+    UPLOAD_BODY,
+    UrlUpload,
+    fetch_upload,
+    read_upload,
+)
 
 router = APIRouter(prefix="/v1/assets", tags=["assets"])
 
@@ -120,9 +126,15 @@ async def upload_asset(
     The same bytes in the same collection give the same asset (200 instead of 201)
     and change nothing that was said of it. `embed=false` only stores.
     """
-    upload = await read_upload(request, services.assets)
-    work = services.assets.upload(upload, embed=embed)
-    asset, is_new = await unless_caller_leaves(request, work)
+    given = await read_upload(request)
+
+    async def keep() -> Uploaded:
+        upload = given
+        if isinstance(upload, UrlUpload):
+            upload = await fetch_upload(upload, services.assets)
+        return await services.assets.upload(upload, embed=embed)
+
+    asset, is_new = await unless_caller_leaves(request, keep())
     response.status_code = 201 if is_new else 200
     response.headers["location"] = f"/v1/assets/{asset.id}"
     return AssetView.of(asset)
@@ -181,7 +193,9 @@ async def get_content(
     """Send the original, whole or one range of it; it never changes."""
     asset = await services.assets.get(asset_id)
     etag = f'"{asset.sha256}"'
-    wanted = portion(request.headers, etag, asset.size_bytes)
+    # Only GET has ranges (RFC 9110 §14.2).
+    asked = request.headers if request.method == "GET" else _conditions(request)
+    wanted = portion(asked, etag, asset.size_bytes)
     headers = _content_headers(etag)
     if wanted.status == 304:  # noqa: PLR2004 - not modified
         return Response(status_code=304, headers=headers)
@@ -195,6 +209,10 @@ async def get_content(
     return StreamingResponse(
         chunks, wanted.status, headers, media_type=asset.image.media_type
     )
+
+
+def _conditions(request: Request) -> dict[str, str]:
+    return {k: v for k, v in request.headers.items() if k != "range"}
 
 
 def _content_headers(etag: str) -> dict[str, str]:

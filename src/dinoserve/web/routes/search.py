@@ -102,6 +102,9 @@ class SearchAnswer(BaseModel):
     recipe: str
     exact: bool
     took_ms: float
+    not_searched: int = Field(
+        description="Assets of the collection whose vectors are of other recipes."
+    )
     hits: list[HitView]
 
 
@@ -150,6 +153,7 @@ async def search_assets(
         recipe=result.recipe,
         exact=result.exact,
         took_ms=round(result.took_ms, 3),
+        not_searched=result.not_searched,
         hits=[
             HitView(asset=AssetView.of(hit.asset), score=hit.score)
             for hit in result.hits

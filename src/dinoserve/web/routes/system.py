@@ -36,12 +36,14 @@ class Readiness(BaseModel):
     ports: list[PortView]
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez")
 async def is_alive() -> Liveness:
     """Tell that the process is up."""
     return Liveness()
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz", responses={503: {"model": Readiness, "description": "Not ready."}}
 )

@@ -1,22 +1,13 @@
-"""The seams of the service: what it needs from stores, engine and network.
+"""Where records, vectors and bytes are kept."""
 
-A port is a role; an adapter in `adapters/` or `engine/` plays it. Every adapter of
-a port passes the same contract suite in `tests/contracts`. Driver types and driver
-errors never cross a port: adapters raise `UnavailableError` or `StorageFullError`
-where their technology fails, `InvalidInputError` for text that is not Unicode. All
-methods may be called concurrently from one event loop and never block it. Vectors
-handed out are read-only. An acknowledgement means durable.
-"""
-
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from dinoserve.domain.assets import Asset, Filter, ImageInfo, Metadata
+from dinoserve.domain.assets import Asset, Filter, Metadata
 from dinoserve.domain.paging import AssetQuery, Page
 from dinoserve.domain.recipes import Recipe
-from dinoserve.domain.similarity import Hit
-from dinoserve.domain.vectors import Embedding, Matrix, Vector
+from dinoserve.domain.vectors import Embedding, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +85,13 @@ class EmbeddingStore(Protocol):
         """
         ...
 
-    async def counts(self) -> dict[str, int]:
-        """Return how many embeddings each recipe id has."""
+    async def counts(
+        self, collection: str | None = None, lacking: str | None = None
+    ) -> dict[str, int]:
+        """Return how many embeddings each recipe id has; none: left out.
+
+        Only of this collection, and of assets that lack an embedding of `lacking`.
+        """
         ...
 
     async def save_recipe(self, recipe: Recipe) -> None:
@@ -163,136 +159,4 @@ class ObjectStore(Protocol):
 
     async def ping(self) -> str:
         """Return name and version of the store; raise UnavailableError."""
-        ...
-
-
-class Space(NamedTuple):
-    """Where vectors may meet: one collection, one recipe."""
-
-    collection: str
-    recipe: str
-
-
-class VectorIndex(Protocol):
-    """Nearest vectors; a cache of the document store, never the truth."""
-
-    async def upsert(self, space: Space, ids: Sequence[str], vectors: Matrix) -> None:
-        """Add or replace rows: float32 (len(ids), d), unit length.
-
-        The next search sees them.
-        """
-        ...
-
-    async def delete(self, space: Space, ids: Collection[str]) -> None:
-        """Remove rows. Absent: nothing happens. The next search misses them."""
-        ...
-
-    async def search(
-        self, space: Space, query: Vector, k: int, among: Collection[str] | None
-    ) -> list[Hit]:
-        """Return the k greatest cosines, best first, ties by asset id.
-
-        Args:
-            space: only vectors of this space.
-            query: float32 (d,), unit length.
-            k: at least 1.
-            among: only these asset ids; None means all.
-        """
-        ...
-
-    async def count(self, space: Space) -> int:
-        """Return how many vectors the space holds. Absent: 0."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """What the engine made of one image.
-
-    Attributes:
-        vector: float32 (dimension,), unit length.
-        image: what decoding told.
-        tokens: tokens the model computed for it.
-    """
-
-    vector: Vector
-    image: ImageInfo
-    tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class ModelCard:
-    """What is loaded and how.
-
-    Attributes:
-        kind: `dinov3_vit`, `dinov3_convnext` or `stub`.
-        engine: `torch`, `openvino` or `stub`.
-        note: what an operator must know about these weights; empty if nothing.
-        licence: the licence the weights come under, as far as known.
-    """
-
-    recipe: Recipe
-    kind: str
-    engine: str
-    device: str
-    precision: str
-    parameters: int
-    note: str
-    licence: str
-    details: Mapping[str, object] = field(default_factory=dict[str, object])
-
-
-class EngineLoad(NamedTuple):
-    """How busy the engine is: images admitted, and how many it would admit."""
-
-    waiting: int
-    capacity: int
-
-
-class Embedder(Protocol):
-    """From encoded bytes to vectors."""
-
-    @property
-    def card(self) -> ModelCard:
-        """Return what is loaded."""
-        ...
-
-    async def embed(self, images: Sequence[bytes]) -> list[Embedded]:
-        """Return one result per image, in order.
-
-        Raises:
-            InvalidInputError: an image cannot be used; `field` is `images[i]`.
-            OverloadedError: at once, when too many images wait.
-            UnavailableError: the model failed on these images.
-        """
-        ...
-
-    async def inspect(self, image: bytes) -> ImageInfo:
-        """Decode fully, without the model; same errors as `embed`."""
-        ...
-
-    async def check(self) -> None:
-        """Pass if the last forward worked or a real one works now.
-
-        Raises:
-            UnavailableError: the model does not compute.
-        """
-        ...
-
-    def load(self) -> EngineLoad:
-        """Return how busy the engine is now."""
-        ...
-
-
-class ImageFetcher(Protocol):
-    """Bytes behind a URL."""
-
-    async def fetch(self, url: str) -> bytes:
-        """Return the body, within size and time.
-
-        Raises:
-            FetchDisabledError, FetchRefusedError: not here, or not there.
-            FetchFailedError: no answer of status 200 in time and size.
-            OverloadedError: no slot became free in time.
-        """
         ...

@@ -1,0 +1,46 @@
+"""Where the nearest vectors are found."""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, Protocol
+
+from dinoserve.domain.similarity import Hit
+from dinoserve.domain.vectors import Matrix, Vector
+
+
+class Space(NamedTuple):
+    """Where vectors may meet: one collection, one recipe."""
+
+    collection: str
+    recipe: str
+
+
+class VectorIndex(Protocol):
+    """Nearest vectors; a cache of the document store, never the truth."""
+
+    async def upsert(self, space: Space, ids: Sequence[str], vectors: Matrix) -> None:
+        """Add or replace rows: float32 (len(ids), d), unit length.
+
+        The next search sees them.
+        """
+        ...
+
+    async def delete(self, space: Space, ids: Collection[str]) -> None:
+        """Remove rows. Absent: nothing happens. The next search misses them."""
+        ...
+
+    async def search(
+        self, space: Space, query: Vector, k: int, among: Collection[str] | None
+    ) -> list[Hit]:
+        """Return the k greatest cosines, best first, ties by asset id.
+
+        Args:
+            space: only vectors of this space.
+            query: float32 (d,), unit length.
+            k: at least 1.
+            among: only these asset ids; None means all.
+        """
+        ...
+
+    async def count(self, space: Space) -> int:
+        """Return how many vectors the space holds. Absent: 0."""
+        ...
