@@ -153,7 +153,9 @@ def test_a_kernel_that_the_config_names_is_not_fetched(folder: Path) -> None:
     assert network.config._attn_implementation == "sdpa"
 
 
-@pytest.mark.parametrize("name", ["/no/such/folder", "./none", "~/no-such-folder-here"])
+@pytest.mark.parametrize(
+    "name", ["/no/such/folder", "./none.pth", "~/no-such-folder-here"]
+)
 def test_an_absent_folder_is_named(name: str) -> None:
     assert "no such folder" in _refusal(name)
 
@@ -274,3 +276,22 @@ def test_a_long_list_of_faults_is_cut_short(folder: Path) -> None:
 def test_a_half_written_preprocessor_file_is_named(folder: Path) -> None:
     (folder / "preprocessor_config.json").write_text("{")
     assert "preprocessor_config.json is not readable JSON" in _refusal(folder)
+
+
+def test_the_digest_that_is_asked_for_lets_the_model_in(folder: Path) -> None:
+    digest = load_model(str(folder)).weights_sha256
+    model = load_model(f"{folder}#sha256={digest.upper()}")
+    assert (model.name, model.weights_sha256) == ("model", digest)
+
+
+def test_another_digest_than_asked_for_is_refused_naming_both(folder: Path) -> None:
+    digest = load_model(str(folder)).weights_sha256
+    with pytest.raises(ModelUnavailableError) as caught:
+        load_model(f"{folder}#sha256={'0' * 64}")
+    assert digest in caught.value.detail
+    assert "0" * 64 in caught.value.detail
+
+
+@pytest.mark.parametrize("digest", ["", "abc", "g" * 64, "0" * 65])
+def test_a_digest_that_is_none_is_refused(folder: Path, digest: str) -> None:
+    assert "64 hex digits" in _refusal(f"{folder}#sha256={digest}")

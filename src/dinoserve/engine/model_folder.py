@@ -1,4 +1,4 @@
-"""A folder in Hugging Face layout: what it must hold, and digests of it."""
+"""A folder in Hugging Face's or timm's layout: what it must hold, and digests of it."""
 
 import hashlib
 import json
@@ -68,7 +68,7 @@ class ModelFolder:
 
     def config_sha256(self) -> str:
         """Return the digest of the bytes of `config.json`, in hex."""
-        return _digest(self.path / _CONFIG)
+        return file_sha256(self.path / _CONFIG)
 
     def weights_sha256(self) -> str:
         """Return the digest of the weight file, in hex.
@@ -77,8 +77,8 @@ class ModelFolder:
         """
         files = self.weight_files()
         if len(files) == 1:
-            return _digest(files[0])
-        lines = "".join(f"{file.name} {_digest(file)}\n" for file in sorted(files))
+            return file_sha256(files[0])
+        lines = "".join(f"{file.name} {file_sha256(file)}\n" for file in sorted(files))
         return hashlib.sha256(lines.encode()).hexdigest()
 
     def _read_json(self, file: str) -> dict[str, object]:
@@ -86,7 +86,8 @@ class ModelFolder:
             content: object = json.loads((self.path / file).read_bytes())
         except FileNotFoundError as error:
             raise self.unavailable(
-                f"{file} is missing; a model is a folder in Hugging Face layout"
+                f"{file} is missing; a model is a folder in Hugging Face's or timm's"
+                " layout"
             ) from error
         except (OSError, ValueError, RecursionError) as error:
             raise self.unavailable(f"{file} is not readable JSON") from error
@@ -109,7 +110,8 @@ class ModelFolder:
             return f"neither {_WEIGHTS} nor {_INDEX} is there"
         return (
             f"only pickled weights are there ({pickles[0].name}); they are refused,"
-            " because reading a pickle can run any code: convert them to safetensors"
+            " because reading a pickle can run any code: convert them to safetensors,"
+            " or name the file itself if it is a checkpoint of Meta's"
         )
 
     def _check_whole(self, file: Path) -> None:
@@ -124,6 +126,7 @@ class ModelFolder:
             ) from error
 
 
-def _digest(file: Path) -> str:
+def file_sha256(file: Path) -> str:
+    """Return the digest of the file's bytes, in hex."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,22 +1,27 @@
-"""A model by name: the bundled one, a local folder, or a Hub repository."""
+"""A model by name: the bundled one, a folder, a checkpoint of Meta's, or the Hub."""
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple, TypeAlias, cast
+from typing import NamedTuple
 
-import torch
-from transformers import DINOv3ConvNextModel, DINOv3ViTModel
-from transformers.utils import logging as transformers_logging
-
+from dinoserve.engine.checkpoint_meta import read_meta
+from dinoserve.engine.checkpoint_timm import is_timm, read_timm
+from dinoserve.engine.checkpoints import Checkpoint
 from dinoserve.engine.hub import HubAccess, download
-from dinoserve.engine.model_folder import ModelFolder
+from dinoserve.engine.model_folder import ModelFolder, file_sha256
+from dinoserve.engine.network import (
+    NETWORKS,
+    Network,
+    geometry,
+    make_network,
+    read_network,
+)
 from dinoserve.errors import ModelUnavailableError
-
-Network: TypeAlias = DINOv3ViTModel | DINOv3ConvNextModel
 
 BUNDLED = "bundled"
 LOCAL_REVISION = "local"
@@ -25,11 +30,7 @@ BUNDLED_NOTE = (
     " architecture: not trained, and not Meta's. They are good for trying the service"
     " and for finding near-exact copies only."
 )
-_NETWORKS: Mapping[str, type[Network]] = {
-    "dinov3_vit": DINOv3ViTModel,
-    "dinov3_convnext": DINOv3ConvNextModel,
-}
-_TENSORS_NAMED = 4
+_CHECKPOINTS = {".pth", ".pt"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,16 @@ class LoadedModel:
 
     Attributes:
         network: in evaluation mode, without gradients.
-        folder: the files it was read from.
-        name: Hub id, the folder's own name, or `bundled`.
+        folder: where the files lie that it was read from.
+        name: Hub id, the folder's own name, the `.pth` file's without its ending, or
+            `bundled`.
         revision: exact commit on the Hub; `local` for files that have none.
-        weights_sha256: see `ModelFolder.weights_sha256`.
-        config_sha256: of the bytes of `config.json`.
+        weights_sha256: of the files as they are: see `ModelFolder.weights_sha256`.
+        config_sha256: of the bytes of `config.json`; of other layouts, of the
+            configuration that was made of them, as JSON with sorted keys.
         kind: `dinov3_vit` or `dinov3_convnext`.
-        preprocessor: contents of `preprocessor_config.json`; empty without one.
+        preprocessor: contents of `preprocessor_config.json`, empty without one; of
+            other layouts, mean and standard deviation.
         note: what an operator must know about these weights; empty if nothing.
         licence: the licence the weights come under, as far as known.
         stride_px: side of the square of pixels behind one patch token.
@@ -77,10 +81,12 @@ class _Source(NamedTuple):
     licence: str
 
 
-class _Geometry(NamedTuple):
-    stride_px: int
-    prefix_tokens: int
-    dimension: int
+class _Read(NamedTuple):
+    network: Network
+    kind: str
+    config_sha256: str
+    preprocessor: Mapping[str, object]
+    note: str
 
 
 def load_model(
@@ -92,13 +98,15 @@ def load_model(
 ) -> LoadedModel:
     """Return the model of this name, downloading what is not there yet.
 
-    Only safetensors are read, and no code of a repository is run. Weights of any
-    stored precision are widened to float32.
+    Only safetensors are read, and of Meta's checkpoints the tensors; no code of a
+    repository is run. Weights of any stored precision are widened to float32.
 
     Args:
-        name: `bundled`; a folder in Hugging Face layout (an existing one, or any path
-            that starts with `.`, `/` or `~`); or a Hub id `organisation/name`, with
-            `@revision` behind it for a branch, tag or commit.
+        name: `bundled`; a folder in Hugging Face's or timm's layout or a `.pth` file of
+            Meta's (existing ones, or any path that starts with `.`, `/` or `~`); or a
+            Hub id `organisation/name`, with `@revision` behind it for a branch, tag or
+            commit. `#sha256=` and 64 hex digits behind all that are what
+            `weights_sha256` must be.
         token: Hugging Face token, for gated repositories; None is anonymous.
         endpoint: base URL of another Hub; None is huggingface.co.
         cache: folder of downloads; None is the Hugging Face cache.
@@ -106,25 +114,48 @@ def load_model(
     Raises:
         ModelUnavailableError: which model, why, and what to do.
     """
+    name, expected = _split_digest(name)
     source = _find(name, HubAccess(token, endpoint, cache))
-    folder = ModelFolder(source.path, name)
-    kind = _checked_kind(folder)
-    weights_sha256 = folder.weights_sha256()
-    network = _read_network(folder, kind)
+    is_file = source.path.is_file()
+    folder = ModelFolder(source.path.parent if is_file else source.path, name)
+    found = _digest(folder, source.path) if is_file else folder.weights_sha256()
+    if expected not in {None, found}:
+        raise folder.unavailable(
+            f"the weights have SHA-256 {found}, not the {expected} that is asked for"
+        )
+    read = _read_file(source.path, name, found) if is_file else _read_folder(folder)
     return LoadedModel(
-        network=network,
-        folder=source.path,
+        network=read.network,
+        folder=folder.path,
         name=source.name,
         revision=source.revision,
-        weights_sha256=weights_sha256,
-        config_sha256=folder.config_sha256(),
-        kind=kind,
-        preprocessor=folder.preprocessor(),
-        note=source.note,
+        weights_sha256=found,
+        config_sha256=read.config_sha256,
+        kind=read.kind,
+        preprocessor=read.preprocessor,
+        note=source.note or read.note,
         licence=source.licence,
-        parameters=sum(tensor.numel() for tensor in network.parameters()),
-        **_geometry(network)._asdict(),
+        parameters=sum(tensor.numel() for tensor in read.network.parameters()),
+        **geometry(read.network)._asdict(),
     )
+
+
+def _digest(folder: ModelFolder, file: Path) -> str:
+    try:
+        return file_sha256(file)
+    except OSError as error:
+        raise folder.unavailable(
+            f"{file.name} cannot be read ({error.strerror})"
+        ) from error
+
+
+def _split_digest(name: str) -> tuple[str, str | None]:
+    model, at, digest = name.partition("#sha256=")
+    if at and not re.fullmatch(r"[0-9a-fA-F]{64}", digest):
+        raise ModelUnavailableError(
+            f"{name}: #sha256= is followed by 64 hex digits.", model=name
+        )
+    return model, digest.lower() or None
 
 
 def _find(name: str, access: HubAccess) -> _Source:
@@ -135,9 +166,14 @@ def _find(name: str, access: HubAccess) -> _Source:
     if name and path.is_dir():
         own_name = path.resolve().name
         return _Source(path, own_name, LOCAL_REVISION, "", "see the model's folder")
+    if path.is_file() and path.suffix in _CHECKPOINTS:
+        of_meta = path.name.startswith("dinov3_")
+        licence = "DINOv3 License" if of_meta else "see where the file comes from"
+        return _Source(path, path.stem, LOCAL_REVISION, "", licence)
     if path.is_file() or name.startswith((".", "/", "~")):
         raise ModelUnavailableError(
-            f"{name}: no such folder; a model is a folder in Hugging Face layout.",
+            f"{name}: no such folder; a model is a folder in Hugging Face's or timm's"
+            " layout, or a .pth file of Meta's.",
             model=name,
         )
     return _find_on_hub(name, access)
@@ -148,7 +184,8 @@ def _find_on_hub(name: str, access: HubAccess) -> _Source:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository) or (at and not revision):
         raise ModelUnavailableError(
             f"{name}: neither `bundled`, nor a folder here, nor a Hub id"
-            " (organisation/name, with @revision behind it to pin one).",
+            " (organisation/name, with @revision behind it to pin one), nor a .pth"
+            " file here.",
             model=name,
         )
     path = download(repository, revision or None, access)
@@ -158,66 +195,41 @@ def _find_on_hub(name: str, access: HubAccess) -> _Source:
     return _Source(path, repository, path.name, "", licence)
 
 
-def _checked_kind(folder: ModelFolder) -> str:
-    kind = folder.config().get("model_type")
-    if isinstance(kind, str) and kind in _NETWORKS:
-        return kind
-    raise folder.unavailable(
-        f"config.json says model_type {json.dumps(kind)[:80]}; supported are"
-        f" {' and '.join(_NETWORKS)}"
+def _read_file(file: Path, name: str, sha256: str) -> _Read:
+    return _built(ModelFolder(file.parent, name), read_meta(file, name, sha256))
+
+
+def _read_folder(folder: ModelFolder) -> _Read:
+    config = folder.config()
+    if is_timm(config):
+        return _built(folder, read_timm(folder))
+    kind = _checked_kind(folder, config)
+    return _Read(
+        network=read_network(folder, kind),
+        kind=kind,
+        config_sha256=folder.config_sha256(),
+        preprocessor=folder.preprocessor(),
+        note="",
     )
 
 
-def _read_network(folder: ModelFolder, kind: str) -> Network:
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        loaded: object = _NETWORKS[kind].from_pretrained(  # pyright: ignore[reportUnknownMemberType] - transformers leaves it untyped
-            folder.path,
-            dtype=torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-            # Said here, because a config.json may name a kernel to download instead.
-            attn_implementation="sdpa" if kind == "dinov3_vit" else "eager",
-            # The report names such tensors, the exception of this library does not.
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
-    except Exception as error:  # a strange config.json can make it raise anything
-        reason = str(error).strip().partition("\n")[0][:200]
-        raise folder.unavailable(
-            f"config.json does not describe a model that can be built ({reason})"
-        ) from error
-    network, report = cast("tuple[Network, Mapping[str, set[object]]]", loaded)
-    _check_fit(folder, report)
-    return network.eval().requires_grad_(requires_grad=False)
+def _built(folder: ModelFolder, checkpoint: Checkpoint) -> _Read:
+    kind, config = checkpoint.architecture.kind, checkpoint.architecture.config()
+    canonical = json.dumps({**config, "model_type": kind}, sort_keys=True)
+    return _Read(
+        network=make_network(folder, checkpoint.architecture, checkpoint.tensors),
+        kind=kind,
+        config_sha256=hashlib.sha256(canonical.encode()).hexdigest(),
+        preprocessor=checkpoint.preprocessor,
+        note=checkpoint.note,
+    )
 
 
-def _check_fit(folder: ModelFolder, report: Mapping[str, set[object]]) -> None:
-    found = {
-        "missing": report["missing_keys"],
-        "not expected": report["unexpected_keys"],
-        "of another shape": report["mismatched_keys"],
-    }
-    faults = [f"{_listed(names)} {what}" for what, names in found.items() if names]
-    if faults:
-        raise folder.unavailable(
-            f"the tensors do not fit config.json: {'; '.join(faults)}"
-        )
-
-
-def _listed(names: set[object]) -> str:
-    texts = sorted(map(str, names))
-    more = len(texts) - _TENSORS_NAMED
-    return ", ".join(texts[:_TENSORS_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _geometry(network: Network) -> _Geometry:
-    if isinstance(network, DINOv3ViTModel):
-        stem = network.embeddings.patch_embeddings
-        registers = network.embeddings.register_tokens.shape[1]
-        return _Geometry(stem.stride[0], 1 + registers, stem.out_channels)
-    # A stem of stride 4, then every later stage halves (arXiv 2201.03545 §2.2).
-    stages = len(network.model.stages)
-    (width,) = network.layer_norm.normalized_shape
-    return _Geometry(4 * 2 ** (stages - 1), 1, width)
+def _checked_kind(folder: ModelFolder, config: Mapping[str, object]) -> str:
+    kind = config.get("model_type")
+    if isinstance(kind, str) and kind in NETWORKS:
+        return kind
+    raise folder.unavailable(
+        f"config.json says model_type {json.dumps(kind)[:80]}; supported are"
+        f" {' and '.join(NETWORKS)}"
+    )
