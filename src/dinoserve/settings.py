@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     )
     model: str = Field(
         "bundled",
-        description="`bundled`, a Hub id with optional `@revision`, a folder, a `.pth`.",
+        description="`bundled`, a Hub id with optional `@revision`, a folder or .pth.",
     )
     preprocessing: Literal["hf", "readme"] = Field(
         "hf",

@@ -17,8 +17,8 @@ import transformers
 from numpy.typing import NDArray
 
 from dinoserve.engine.model_forward import ModelForward, card_of
-from dinoserve.engine.preprocess import Preprocessing
 from dinoserve.engine.network import Network
+from dinoserve.engine.preprocess import Preprocessing
 from dinoserve.engine.weights import LoadedModel
 from dinoserve.errors import StartUpError
 
