@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from in_process import Connect, make_app
 from odd_files import photo
@@ -18,6 +19,10 @@ FILE_PART = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r
 
 def data_uri(data: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(data).decode()
+
+
+def vectors(answer: httpx2.Response) -> NDArray[np.float64]:
+    return np.array([item["embedding"] for item in answer.json()["data"]])
 
 
 async def test_float_and_base64_carry_the_same_unit_vector(
@@ -43,6 +48,63 @@ async def test_both_paths_of_openai_clients_answer(client: httpx2.AsyncClient) -
 
     assert long.json()["data"] == short.json()["data"]
     assert [item["index"] for item in long.json()["data"]] == [0, 1]
+
+
+async def test_files_and_bytes_give_the_vectors_of_data_uris(
+    client: httpx2.AsyncClient,
+) -> None:
+    images = [photo(1), photo(2)]
+    body = {"input": [data_uri(image) for image in images]}
+    told = vectors(await client.post("/v1/embeddings", json=body))
+
+    files = [("file", image) for image in images]
+    form = await client.post("/v1/embeddings", files=files)
+    kind = {"content-type": "image/jpeg"}
+    raw = await client.post("/v1/embeddings", content=images[1], headers=kind)
+
+    np.testing.assert_allclose(vectors(form), told, atol=1e-6)
+    np.testing.assert_allclose(vectors(raw), told[1:], atol=1e-6)
+
+
+async def test_options_of_raw_bytes_stand_in_the_query(
+    client: httpx2.AsyncClient,
+) -> None:
+    path = "/v1/embeddings?encoding_format=base64"
+    kind = {"content-type": "application/octet-stream"}
+
+    answer = await client.post(path, content=photo(1), headers=kind)
+
+    assert isinstance(answer.json()["data"][0]["embedding"], str)
+
+
+async def test_a_bad_file_of_a_form_is_named(client: httpx2.AsyncClient) -> None:
+    files = [("file", photo(1)), ("file", photo(1)[:500])]
+
+    answer = await client.post("/v1/embeddings", files=files)
+
+    assert answer.json()["error"]["code"] == "image-damaged"
+    assert answer.json()["error"]["param"] == "input[1]"
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "param"),
+    [
+        ({"files": {"other": photo(1)}}, "file"),
+        ({"files": [("file", photo(1))] * 3}, "body"),
+        ({"files": {"file": photo(1)}, "data": {"dimensions": "x"}}, "dimensions"),
+        ({"content": b"", "headers": {"content-type": "image/png"}}, "input[0]"),
+        ({"content": b"x", "headers": {"content-type": "text/plain"}}, "body"),
+        ({"content": b""}, "body"),
+    ],
+)
+async def test_a_body_of_another_kind_is_told_what_is_wrong(
+    connect: Connect, kwargs: dict[str, Any], param: str
+) -> None:
+    async with connect(max_inputs=2) as client:
+        answer = await client.post("/v1/embeddings", **kwargs)
+
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["error"]["param"] == param
 
 
 async def test_stored_vectors_cost_no_tokens(client: httpx2.AsyncClient) -> None:

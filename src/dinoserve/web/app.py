@@ -13,6 +13,7 @@ from dinoserve.services import Services
 from dinoserve.telemetry import Metrics
 from dinoserve.web import problems
 from dinoserve.web.deps import CallerLeftError, WebOptions
+from dinoserve.web.embedding_requests import EmbeddingsRequest
 from dinoserve.web.middleware import OPEN_PATHS, Bounded, Guarded, Observed
 from dinoserve.web.routes import assets, embeddings, models, search, system
 
@@ -73,7 +74,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
     )
     components = document["components"]
-    for model in (problems.Problem, problems.OpenAIError):
+    for model in (problems.Problem, problems.OpenAIError, EmbeddingsRequest):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         components["schemas"].update(schema.pop("$defs", {}))
         components["schemas"][model.__name__] = schema

@@ -6,12 +6,11 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import Field, ValidationError
-from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
-from starlette.exceptions import HTTPException
 
-from dinoserve.errors import InvalidInputError, StorageFullError
+from dinoserve.errors import InvalidInputError
 from dinoserve.services.assets import AssetService, Upload
+from dinoserve.web.forms import FORM, JSON, media_type_of, opened_form
 from dinoserve.web.schemas import Body, CollectionText, SubjectText, TagList
 
 _MAX_FILENAME = 255
@@ -41,7 +40,7 @@ UPLOAD_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "multipart/form-data": {
+            FORM: {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
@@ -56,7 +55,7 @@ UPLOAD_BODY: dict[str, Any] = {
                 },
                 "encoding": {"tags": {"style": "form", "explode": True}},
             },
-            "application/json": {
+            JSON: {
                 "schema": {
                     "type": "object",
                     "required": ["url"],
@@ -82,18 +81,15 @@ async def read_upload(request: Request) -> Upload | UrlUpload:
         InvalidInputError: neither form, or a field is wrong.
         StorageFullError: no room for a large file while it arrives.
     """
-    media_type, parameters = parse_options_header(request.headers.get("content-type"))
-    if media_type == b"multipart/form-data":
-        # Any codec of Python would be taken, some of which cost minutes.
-        if parameters.get(b"charset", b"utf-8").lower() != b"utf-8":
-            raise InvalidInputError("Forms are read as UTF-8.", field="content-type")
+    media_type = media_type_of(request)
+    if media_type == FORM:
         return await _from_form(request)
-    if media_type == b"application/json":
+    if media_type == JSON:
         return _checked(UrlUpload, _json(await request.body(), "body"))
     raise InvalidInputError(
-        "Send multipart/form-data with a `file`, or application/json with a `url`.",
+        f"Send {FORM} with a `file`, or {JSON} with a `url`.",
         field="content-type",
-        value=media_type.decode("latin-1")[:80],
+        value=media_type[:80],
     )
 
 
@@ -108,20 +104,7 @@ async def fetch_upload(fields: UrlUpload, assets: AssetService) -> Upload:
 
 
 async def _from_form(request: Request) -> Upload:
-    try:
-        form = await request.form(max_files=1, max_fields=200, max_part_size=65_536)
-    except HTTPException as error:
-        raise InvalidInputError(
-            f"The multipart body cannot be read: {error.detail}", field="body"
-        ) from error
-    except UnicodeError as error:
-        raise InvalidInputError("A part is not UTF-8.", field="body") from error
-    except OSError as error:  # large files wait on the disk for temporary files
-        raise StorageFullError(
-            "The disk for temporary files is full; nothing was stored.",
-            port="temporary",
-        ) from error
-    try:
+    async with opened_form(request, max_files=1) as form:
         file = form.get("file")
         if not isinstance(file, UploadFile):
             raise InvalidInputError(
@@ -129,8 +112,6 @@ async def _from_form(request: Request) -> Upload:
             )
         fields = _checked(UploadFields, _said(form))
         return _upload(fields, await file.read(), _filename(file.filename))
-    finally:
-        await form.close()
 
 
 def _said(form: FormData) -> dict[str, object]:

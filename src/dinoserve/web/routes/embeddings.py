@@ -1,12 +1,11 @@
 """Embeddings over HTTP, in OpenAI's shape."""
 
-import asyncio
 import base64
-from typing import Annotated, Literal
+from typing import Literal
 
 import orjson
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from dinoserve.domain.vectors import Vector, to_bytes
 from dinoserve.errors import (
@@ -25,35 +24,12 @@ from dinoserve.errors import (
     UnavailableError,
 )
 from dinoserve.ports import ModelCard
-from dinoserve.services.embeddings import Computed, Source
+from dinoserve.services.embeddings import Computed
 from dinoserve.web.deps import OptionsDep, ServicesDep, unless_caller_leaves
+from dinoserve.web.embedding_requests import EMBEDDINGS_BODY, read_wanted
 from dinoserve.web.problems import openai_responses
-from dinoserve.web.sources import source_of
 
 router = APIRouter(tags=["embeddings"])
-
-
-class ImageObject(BaseModel):
-    """An image, as an object."""
-
-    image: str = Field(description="Data URI, https URL or asset id.")
-
-
-ImageInput = Annotated[
-    str | ImageObject, Field(description="Data URI, https URL or asset id.")
-]
-
-
-class EmbeddingsRequest(BaseModel):
-    """What to embed; fields of OpenAI that mean nothing here are ignored."""
-
-    input: ImageInput | Annotated[list[ImageInput], Field(min_length=1)]
-    model: str = "default"
-    encoding_format: Literal["float", "base64"] = "float"
-    dimensions: int | None = Field(
-        default=None,
-        description="Only the model's own dimension: its vectors are whole.",
-    )
 
 
 class EmbeddingItem(BaseModel):
@@ -85,6 +61,7 @@ class EmbeddingsResponse(BaseModel):
 @router.post(
     "/v1/embeddings",
     response_model=EmbeddingsResponse,
+    openapi_extra=EMBEDDINGS_BODY,
     responses=openai_responses(
         ImageEmptyError,
         ImageDamagedError,
@@ -101,23 +78,23 @@ class EmbeddingsResponse(BaseModel):
     ),
 )
 async def create_embeddings(
-    request: Request,
-    body: EmbeddingsRequest,
-    services: ServicesDep,
-    options: OptionsDep,
+    request: Request, services: ServicesDep, options: OptionsDep
 ) -> Response:
     """Return one unit vector per image; all of them or an error that names one.
+
+    OpenAI's JSON; or a form with one `file` or several; or the bytes of one image,
+    with `encoding_format` and the rest in the query string.
 
     An asset's vector is taken from the store; if it has none of the loaded recipe,
     it is computed from the original and kept, which makes the asset searchable.
     """
-    card = services.models.named(body.model)
-    _check_dimensions(body.dimensions, card)
-    # Base64 of many images takes longer than the event loop may be away.
-    sources = await asyncio.to_thread(_sources, body, options.max_inputs)
-    work = services.embeddings.embed(sources)
+    wanted = await read_wanted(request, options.max_inputs)
+    card = services.models.named(wanted.options.model)
+    _check_dimensions(wanted.options.dimensions, card)
+    work = services.embeddings.embed(wanted.sources)
     results = await unless_caller_leaves(request, work)
-    return Response(_answer(results, body, card), media_type="application/json")
+    content = _answer(results, wanted.options.encoding_format, card)
+    return Response(content, media_type="application/json")
 
 
 def _check_dimensions(wanted: int | None, card: ModelCard) -> None:
@@ -131,22 +108,7 @@ def _check_dimensions(wanted: int | None, card: ModelCard) -> None:
         )
 
 
-def _sources(body: EmbeddingsRequest, max_inputs: int) -> list[Source]:
-    inputs = body.input if isinstance(body.input, list) else [body.input]
-    if len(inputs) > max_inputs:
-        raise InvalidInputError(
-            f"One request may hold {max_inputs} images (DINOSERVE_MAX_INPUTS).",
-            field="input",
-            limit=max_inputs,
-            value=len(inputs),
-        )
-    return [
-        source_of(item if isinstance(item, str) else item.image, f"input[{at}]")
-        for at, item in enumerate(inputs)
-    ]
-
-
-def _answer(results: list[Computed], body: EmbeddingsRequest, card: ModelCard) -> bytes:
+def _answer(results: list[Computed], encoding_format: str, card: ModelCard) -> bytes:
     tokens = sum(result.tokens for result in results)
     answer = {
         "object": "list",
@@ -154,7 +116,7 @@ def _answer(results: list[Computed], body: EmbeddingsRequest, card: ModelCard) -
             {
                 "object": "embedding",
                 "index": index,
-                "embedding": _encoded(result.vector, body.encoding_format),
+                "embedding": _encoded(result.vector, encoding_format),
             }
             for index, result in enumerate(results)
         ],
