@@ -1,6 +1,7 @@
 """The bare engine in a loop: what the same forward gives without a server around it.
 
-`python -m benchmarks.bare MODEL PICTURES`; orders come in on standard input.
+`python -m benchmarks.bare MODEL PICTURES ENGINE`; ENGINE is `auto`, which is what
+dinoserve takes, or the precision of PyTorch; orders come in on standard input.
 """
 
 import sys
@@ -51,14 +52,19 @@ def _pixels(forward: ModelForward, files: Sequence[bytes]) -> NDArray[np.float32
     return np.stack([forward.prepare(decode(file, _LIMITS).rgb) for file in files])
 
 
-def _load(folder: str) -> ModelForward:
+def _load(folder: str, engine: str) -> ModelForward:
     model = load_model(folder)
     how = from_config("hf", model.preprocessor, model.stride_px)
-    return open_forward(model, how, Wanted(device="cpu"), Metrics())
+    wanted = Wanted(device="cpu")
+    if engine != "auto":
+        wanted = Wanted(device="cpu", engine="torch", precision=engine)
+    return open_forward(model, how, wanted, Metrics())
 
 
 if __name__ == "__main__":
     answer_orders(
         LoopOrder,
-        partial(measure, _load(sys.argv[1]), read_pictures(Path(sys.argv[2]))),
+        partial(
+            measure, _load(sys.argv[1], sys.argv[3]), read_pictures(Path(sys.argv[2]))
+        ),
     )

@@ -11,6 +11,7 @@ from benchmarks.protocol import LoadOrder, LoopOrder, Sample
 from pydantic import BaseModel
 
 EMBEDDINGS = "dinoserve /v1/embeddings"
+RAW = "dinoserve, image as it is"
 ASSETS = "dinoserve /v1/assets"
 HANDWRITTEN = "hand-written server"
 BARE_1 = "bare decode + forward, batch 1"
@@ -18,13 +19,17 @@ BARE_16 = "bare decode + forward, batch 16"
 _SHAPES = {
     EMBEDDINGS: "embeddings",
     HANDWRITTEN: "handwritten",
+    RAW: "raw",
     ASSETS: "assets",
 }
+ENGINES = ("auto", "fp32", "bf16")
 _LOOPS = {
-    "bare forward, batch 1": (1, False),
-    BARE_1: (1, True),
-    "bare forward, batch 16": (16, False),
-    BARE_16: (16, True),
+    "bare forward, batch 1": ("auto", 1, False),
+    BARE_1: ("auto", 1, True),
+    "bare forward, batch 16": ("auto", 16, False),
+    BARE_16: ("auto", 16, True),
+    "PyTorch fp32 forward, batch 16": ("fp32", 16, False),
+    "PyTorch bf16 forward, batch 16": ("bf16", 16, False),
 }
 
 
@@ -90,14 +95,17 @@ class Figures(BaseModel):
 
 
 def plan(
-    servers: dict[str, Server], client: Worker, bare: Worker, clients: Sequence[int]
+    servers: dict[str, Server],
+    client: Worker,
+    bare: dict[str, Worker],
+    clients: Sequence[int],
 ) -> list[Row]:
     """Return every row; rows to be compared stand next to each other.
 
     Args:
         servers: by the name of the row, for each of the HTTP rows.
         client: a `benchmarks.client`.
-        bare: a `benchmarks.bare`.
+        bare: a `benchmarks.bare` for each of `ENGINES`.
         clients: how many at the same time, in turn.
     """
     over_http = [
@@ -135,8 +143,9 @@ def _http_row(name: str, server: Server, client: Worker, clients: int) -> Row:
     return Row(name, clients, measure, server.pid)
 
 
-def _bare_row(name: str, bare: Worker) -> Row:
-    batch, decode = _LOOPS[name]
+def _bare_row(name: str, workers: dict[str, Worker]) -> Row:
+    engine, batch, decode = _LOOPS[name]
+    bare = workers[engine]
 
     def measure(seconds: float) -> Sample:
         return bare.ask(LoopOrder(batch=batch, decode=decode, seconds=seconds))

@@ -19,7 +19,9 @@ from benchmarks.result import Result
 from benchmarks.rows import (
     ASSETS,
     EMBEDDINGS,
+    ENGINES,
     HANDWRITTEN,
+    RAW,
     Row,
     Stretch,
     figures,
@@ -112,10 +114,16 @@ def _bench(folder: Path, options: Options, console: Console) -> Generator[_Bench
             client = stack.enter_context(
                 working("benchmarks.client", str(pictures), log=folder / "client.log")
             )
-            arguments = (str(model), str(pictures))
-            bare = stack.enter_context(
-                working("benchmarks.bare", *arguments, log=folder / "bare.log")
-            )
+            bare = {
+                engine: stack.enter_context(
+                    working(
+                        "benchmarks.bare",
+                        *(str(model), str(pictures), engine),
+                        log=folder / f"bare-{engine}.log",
+                    )
+                )
+                for engine in ENGINES
+            }
             cosine = _agreed(servers, pictures)
             engine = engine_of(servers[EMBEDDINGS].url)
         yield _Bench(plan(servers, client, bare, options.clients), cosine, engine)
@@ -157,7 +165,7 @@ def _start_servers(stack: ExitStack, folder: Path, model: Path) -> dict[str, Ser
     handwritten = stack.enter_context(
         serving([script, str(model)], folder / "handwritten")
     )
-    return {EMBEDDINGS: ours, ASSETS: ours, HANDWRITTEN: handwritten}
+    return {EMBEDDINGS: ours, RAW: ours, ASSETS: ours, HANDWRITTEN: handwritten}
 
 
 def _measure(

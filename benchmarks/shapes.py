@@ -51,6 +51,13 @@ SHAPES = {
         b'"}',
         is_base64=True,
     ),
+    "raw": Shape(
+        "/v1/embeddings?encoding_format=base64",
+        "image/jpeg",
+        b"",
+        b"",
+        is_base64=False,
+    ),
     "assets": Shape(
         "/v1/assets",
         f"multipart/form-data; boundary={_BOUNDARY}",

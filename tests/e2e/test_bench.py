@@ -17,12 +17,19 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "benchmarks" / "http.py"
 TINY = ("--quick", "--layers", "1", "--clients", "1,3", "--seconds", "0.1")
-HTTP_ROWS = ("dinoserve /v1/embeddings", "hand-written server", "dinoserve /v1/assets")
+HTTP_ROWS = (
+    "dinoserve /v1/embeddings",
+    "hand-written server",
+    "dinoserve, image as it is",
+    "dinoserve /v1/assets",
+)
 BARE_ROWS = (
     "bare forward, batch 1",
     "bare decode + forward, batch 1",
     "bare forward, batch 16",
     "bare decode + forward, batch 16",
+    "PyTorch fp32 forward, batch 16",
+    "PyTorch bf16 forward, batch 16",
 )
 
 pytestmark = pytest.mark.timeout(400)
