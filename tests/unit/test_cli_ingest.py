@@ -160,7 +160,7 @@ async def open_place() -> AsyncGenerator[Open]:
             await stack.enter_async_context(app.router.lifespan_context(app))
             line = Line(httpx2.ASGITransport(app))
             http = httpx2.AsyncClient(
-                transport=line, base_url="http://test", headers={"x-api-key": key}
+                transport=line, base_url="http://127.0.0.1", headers={"x-api-key": key}
             )
             return Place(line, await stack.enter_async_context(http))
 

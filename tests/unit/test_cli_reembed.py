@@ -22,7 +22,7 @@ async def client_of(app: FastAPI) -> AsyncGenerator[httpx2.AsyncClient]:
     async with (
         app.router.lifespan_context(app),
         httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(app), base_url="http://test"
+            transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1"
         ) as http,
     ):
         yield http
