@@ -141,7 +141,7 @@ def test_a_run_that_is_stopped_says_so_by_its_exit_code(stopped: Stopped) -> Non
 
 
 def test_a_run_that_is_stopped_leaves_no_process_behind(stopped: Stopped) -> None:
-    assert len(stopped.children) == 4
+    assert len(stopped.children) == 6
     assert not [child for child in stopped.children if child.is_running()]
 
 
