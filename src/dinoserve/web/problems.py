@@ -16,8 +16,12 @@ from dinoserve.errors import (
     BodyTooLargeError,
     ConflictError,
     DinoserveError,
+    FetchDisabledError,
     FetchFailedError,
+    FetchRefusedError,
     ForeignCallerError,
+    ImageDamagedError,
+    ImageEmptyError,
     ImageTooLargeError,
     ImageUnsupportedError,
     InvalidInputError,
@@ -56,6 +60,16 @@ _ANYWHERE = (
     ForeignCallerError,
     OverloadedError,
 )
+IMAGE_FAULTS = (
+    ImageEmptyError,
+    ImageDamagedError,
+    ImageTooLargeError,
+    ImageUnsupportedError,
+    FetchDisabledError,
+    FetchRefusedError,
+    FetchFailedError,
+)
+"""What may be wrong with an image that a route takes, or with its URL."""
 INTERNAL = (500, "internal", "This is a fault of the server")
 ROUTING = {
     404: ("route-not-found", "There is no such route"),

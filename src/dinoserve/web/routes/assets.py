@@ -10,13 +10,6 @@ from dinoserve.domain.assets import ASSET_ID_PATTERN, Filter
 from dinoserve.domain.paging import MAX_PAGE, AssetQuery, Cursor
 from dinoserve.errors import (
     AssetNotFoundError,
-    FetchDisabledError,
-    FetchFailedError,
-    FetchRefusedError,
-    ImageDamagedError,
-    ImageEmptyError,
-    ImageTooLargeError,
-    ImageUnsupportedError,
     OverloadedError,
     RangeError,
     StorageFullError,
@@ -26,7 +19,7 @@ from dinoserve.ports import AssetChanges
 from dinoserve.services.assets import Uploaded
 from dinoserve.web.content import portion
 from dinoserve.web.deps import ServicesDep, unless_caller_leaves
-from dinoserve.web.problems import responses
+from dinoserve.web.problems import IMAGE_FAULTS, responses
 from dinoserve.web.schemas import (
     AssetView,
     Body,
@@ -106,13 +99,7 @@ class AssetPatch(Body):
     openapi_extra=UPLOAD_BODY,
     responses={200: {"model": AssetView, "description": "It was already there."}}
     | responses(
-        ImageEmptyError,
-        ImageDamagedError,
-        ImageTooLargeError,
-        ImageUnsupportedError,
-        FetchDisabledError,
-        FetchRefusedError,
-        FetchFailedError,
+        *IMAGE_FAULTS,
         OverloadedError,
         UnavailableError,
         StorageFullError,

@@ -10,13 +10,6 @@ from pydantic import BaseModel
 from dinoserve.domain.vectors import Vector, to_bytes
 from dinoserve.errors import (
     AssetNotFoundError,
-    FetchDisabledError,
-    FetchFailedError,
-    FetchRefusedError,
-    ImageDamagedError,
-    ImageEmptyError,
-    ImageTooLargeError,
-    ImageUnsupportedError,
     InvalidInputError,
     ModelNotFoundError,
     OverloadedError,
@@ -27,7 +20,7 @@ from dinoserve.ports import ModelCard
 from dinoserve.services.embeddings import Computed
 from dinoserve.web.deps import OptionsDep, ServicesDep, unless_caller_leaves
 from dinoserve.web.embedding_requests import EMBEDDINGS_BODY, read_wanted
-from dinoserve.web.problems import openai_responses
+from dinoserve.web.problems import IMAGE_FAULTS, openai_responses
 
 router = APIRouter(tags=["embeddings"])
 
@@ -63,13 +56,7 @@ class EmbeddingsResponse(BaseModel):
     response_model=EmbeddingsResponse,
     openapi_extra=EMBEDDINGS_BODY,
     responses=openai_responses(
-        ImageEmptyError,
-        ImageDamagedError,
-        ImageTooLargeError,
-        ImageUnsupportedError,
-        FetchDisabledError,
-        FetchRefusedError,
-        FetchFailedError,
+        *IMAGE_FAULTS,
         AssetNotFoundError,
         ModelNotFoundError,
         OverloadedError,

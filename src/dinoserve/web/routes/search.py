@@ -9,13 +9,6 @@ from pydantic import BaseModel, Field, FiniteFloat
 
 from dinoserve.errors import (
     AssetNotFoundError,
-    FetchDisabledError,
-    FetchFailedError,
-    FetchRefusedError,
-    ImageDamagedError,
-    ImageEmptyError,
-    ImageTooLargeError,
-    ImageUnsupportedError,
     InvalidInputError,
     NotEmbeddedError,
     OverloadedError,
@@ -25,7 +18,7 @@ from dinoserve.errors import (
 from dinoserve.services.embeddings import Kept
 from dinoserve.services.search import Given, Query, SearchRequest
 from dinoserve.web.deps import ServicesDep, unless_caller_leaves
-from dinoserve.web.problems import responses
+from dinoserve.web.problems import IMAGE_FAULTS, responses
 from dinoserve.web.schemas import (
     AssetIdText,
     AssetView,
@@ -128,13 +121,7 @@ class SimilarityAnswer(BaseModel):
         AssetNotFoundError,
         NotEmbeddedError,
         RecipeMismatchError,
-        ImageEmptyError,
-        ImageDamagedError,
-        ImageTooLargeError,
-        ImageUnsupportedError,
-        FetchDisabledError,
-        FetchRefusedError,
-        FetchFailedError,
+        *IMAGE_FAULTS,
         OverloadedError,
         UnavailableError,
     ),
