@@ -121,6 +121,7 @@ async def test_each_odd_file_gets_its_documented_answer(
         ({"tags": ["with\nbreak"]}, "tags.0"),
         ({"subject": ""}, "subject"),
         ({"misspelt": "x"}, "misspelt"),
+        ({"collection": ["a", "b"]}, "collection"),
     ],
 )
 async def test_a_field_that_cannot_be_used_is_named(

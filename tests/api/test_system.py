@@ -92,6 +92,7 @@ async def test_a_bad_file_of_a_form_is_named(client: httpx2.AsyncClient) -> None
         ({"files": {"other": photo(1)}}, "file"),
         ({"files": [("file", photo(1))] * 3}, "body"),
         ({"files": {"file": photo(1)}, "data": {"dimensions": "x"}}, "dimensions"),
+        ({"files": {"file": photo(1)}, "data": {"model": ["a", "b"]}}, "model"),
         ({"content": b"", "headers": {"content-type": "image/png"}}, "input[0]"),
         ({"content": b"x", "headers": {"content-type": "text/plain"}}, "body"),
         ({"content": b""}, "body"),

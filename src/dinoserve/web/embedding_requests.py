@@ -10,7 +10,7 @@ from starlette.datastructures import UploadFile
 
 from dinoserve.errors import InvalidInputError
 from dinoserve.services.embeddings import Encoded, Source
-from dinoserve.web.forms import FORM, JSON, media_type_of, opened_form
+from dinoserve.web.forms import FORM, JSON, media_type_of, opened_form, single_fields
 from dinoserve.web.sources import source_of
 
 _BINARY = "application/octet-stream"
@@ -105,8 +105,7 @@ async def _from_form(request: Request, max_inputs: int) -> Wanted:
             raise InvalidInputError(
                 "Images belong into file parts named `file`.", field="file"
             )
-        said = {key: form[key] for key in form if key != "file"}
-        options = _checked(EmbeddingOptions, said)
+        options = _checked(EmbeddingOptions, single_fields(form, "file"))
         return Wanted([Encoded(await file.read()) for file in files], options)
 
 

@@ -40,6 +40,19 @@ async def opened_form(request: Request, max_files: int) -> AsyncGenerator[FormDa
         await form.close()
 
 
+def single_fields(form: FormData, *repeatable: str) -> dict[str, object]:
+    """Return the fields of a form that may be given once, by name.
+
+    Raises:
+        InvalidInputError: one is given twice.
+    """
+    names = [name for name, _ in form.multi_items() if name not in repeatable]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidInputError("This field may be given once.", field=name[:80])
+    return {name: form[name] for name in names}
+
+
 async def _form(request: Request, max_files: int) -> FormData:
     try:
         return await request.form(

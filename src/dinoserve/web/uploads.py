@@ -10,7 +10,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from dinoserve.errors import InvalidInputError
 from dinoserve.services.assets import AssetService, Upload
-from dinoserve.web.forms import FORM, JSON, media_type_of, opened_form
+from dinoserve.web.forms import FORM, JSON, media_type_of, opened_form, single_fields
 from dinoserve.web.schemas import Body, CollectionText, SubjectText, TagList
 
 _MAX_FILENAME = 255
@@ -115,9 +115,7 @@ async def _from_form(request: Request) -> Upload:
 
 
 def _said(form: FormData) -> dict[str, object]:
-    said: dict[str, object] = {
-        key: form[key] for key in form if key not in {"file", "tags"}
-    }
+    said = single_fields(form, "file", "tags")
     if tags := form.getlist("tags"):
         said["tags"] = tags
     if isinstance(text := said.get("metadata"), str):
