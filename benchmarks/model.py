@@ -3,26 +3,14 @@
 Speed does not depend on what the weights are, so nothing needs to be downloaded.
 """
 
-import json
+import shutil
 import sys
+from importlib import resources
 from pathlib import Path
 
 import torch
 from transformers import DINOv3ViTConfig, DINOv3ViTModel
 from transformers.utils import logging as transformers_logging
-
-# The values of the published LVD-1689M processors.
-_PREPROCESSOR = {
-    "image_processor_type": "DINOv3ViTImageProcessorFast",
-    "do_resize": True,
-    "size": {"height": 224, "width": 224},
-    "resample": 2,
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "do_normalize": True,
-    "image_mean": [0.485, 0.456, 0.406],
-    "image_std": [0.229, 0.224, 0.225],
-}
 
 
 def write_model(folder: Path, layers: int) -> None:
@@ -42,7 +30,8 @@ def write_model(folder: Path, layers: int) -> None:
     )
     transformers_logging.disable_progress_bar()
     DINOv3ViTModel(config).save_pretrained(folder)  # pyright: ignore[reportUnknownMemberType] - its options are untyped
-    (folder / "preprocessor_config.json").write_text(json.dumps(_PREPROCESSOR))
+    bundled = Path(str(resources.files("dinoserve"))) / "engine" / "bundled"
+    shutil.copy(bundled / "preprocessor_config.json", folder)
 
 
 if __name__ == "__main__":
