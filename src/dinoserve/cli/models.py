@@ -33,7 +33,7 @@ def _card(model: Json) -> Table:
     facts = {
         "model": f"{model['id']}@{model['recipe']['revision']}",
         "kind": f"{model['kind']}, {model['parameters']:,} parameters",
-        "runs on": f"{model['device']}, {model['precision']}",
+        "runs on": f"{model['engine']} on {model['device']}, {model['precision']}",
         "recipe": model["recipe"]["id"],
         "queue": f"{model['queue']['waiting']} of {model['queue']['capacity']} images",
         "licence": model["licence"],
