@@ -1,122 +1,69 @@
 """The embedder: admits, decodes off the event loop, batches, verifies."""
 
 import asyncio
-import math
-import os
 import time
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol, Self, TypeVar
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dinoserve.domain.assets import ImageInfo
-from dinoserve.domain.vectors import Matrix, Vector
+from dinoserve.domain.framing import Framing
+from dinoserve.domain.geometry import Geometry
+from dinoserve.domain.recipes import Recipe
+from dinoserve.domain.vectors import Matrix
+from dinoserve.engine.admission import Admission
 from dinoserve.engine.batcher import Batcher
-from dinoserve.engine.images import DecodedImage, ImageLimits, decode
-from dinoserve.errors import InvalidInputError, OverloadedError, UnavailableError
-from dinoserve.ports import Embedded, EngineLoad, ModelCard
+from dinoserve.engine.decoder import Decoder, Picture
+from dinoserve.engine.forward import Forward, Prepared
+from dinoserve.engine.images import DecodedImage, ImageLimits
+from dinoserve.errors import (
+    InvalidInputError,
+    OverloadedError,
+    StartUpError,
+    UnavailableError,
+)
+from dinoserve.ports import Embedded, EngineLoad, Features, ModelCard
 from dinoserve.telemetry import Metrics
 
 CHECK_S = 10.0
-"""Seconds a forward made by `check` may take."""
+"""Seconds a forward may take before `check` fails."""
 
-_Done = TypeVar("_Done")
-
-_CLOSED = "The engine is shutting down; try again in a moment."
-_MAX_RETRY_S = 60
 # How far from 1 a vector's length may be: fp32 sums of 4096 squares stay within 1e-5,
 # half precision within 1e-3.
 _LENGTH_TOLERANCE = 1e-3
 
 
-class Forward(Protocol):
-    """A loaded model: from a decoded picture to its vector."""
+class EngineLimits(NamedTuple):
+    """What the engine takes on.
+
+    Attributes:
+        batch_images: images of the default size that share one forward at most; of
+            other sizes as many as have no more tokens together.
+        waiting_images: images admitted at once; beyond it callers are refused.
+        patches: patches one image may become.
+        request_patches: patches that the images of one call of `features` may become
+            together, because all their tokens are kept until it is answered.
+    """
+
+    batch_images: int
+    waiting_images: int
+    patches: int
+    request_patches: int
+
+
+class _Work(NamedTuple):
+    """What the device does with a picture: `vectors`, or else `tokens`."""
+
+    prepared: Prepared
+    wants_tokens: bool
 
     @property
-    def card(self) -> ModelCard:
-        """Return what is loaded."""
-        ...
-
-    @property
-    def tokens(self) -> int:
-        """Return how many tokens the model computes for one picture."""
-        ...
-
-    def prepare(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return float32 (3, H, W), normalised, of a picture uint8 (h, w, 3).
-
-        Called from several threads at once.
-        """
-        ...
-
-    def __call__(self, pixels: NDArray[np.float32]) -> Matrix:
-        """Return unit rows float32 (n, d) of pixels float32 (n, 3, H, W).
-
-        Called from one thread only.
-        """
-        ...
-
-
-class _Prepared(NamedTuple):
-    image: ImageInfo
-    pixels: NDArray[np.float32]
-
-
-class _Admission:
-    """Permits for images; none left means refusal, never a second queue."""
-
-    def __init__(self, capacity: int, metrics: Metrics) -> None:
-        self.capacity = capacity
-        self.waiting = 0
-        self._metrics = metrics
-        self.image_s = 0.0
-
-    @contextmanager
-    def hold(self, images: int) -> Generator[None]:
-        """Hold one permit per image during the block.
-
-        Raises:
-            InvalidInputError: more images than there are permits at all.
-            OverloadedError: fewer permits are left.
-        """
-        self._check(images)
-        self._change(images)
-        ahead, start = self.waiting, time.perf_counter()
-        try:
-            yield
-            self._learn((time.perf_counter() - start) / ahead)
-        finally:
-            self._change(-images)
-
-    def _check(self, images: int) -> None:
-        if images > self.capacity:
-            raise InvalidInputError(
-                f"One call may hold {self.capacity} images; this one has {images}.",
-                field="images",
-                limit=self.capacity,
-                value=images,
-            )
-        if self.waiting + images > self.capacity:
-            raise OverloadedError(
-                f"{self.waiting} images are waiting; {self.capacity} may.",
-                retry_after_s=self._retry_after_s(),
-            )
-
-    def _change(self, images: int) -> None:
-        self.waiting += images
-        self._metrics.waiting.set(self.waiting)
-
-    def _learn(self, image_s: float) -> None:
-        # Little's law: time in the system over images in it is seconds per image.
-        # The weight 0.2 remembers about the last ten calls.
-        weight = 0.2 if self.image_s else 1.0
-        self.image_s += weight * (image_s - self.image_s)
-
-    def _retry_after_s(self) -> int:
-        return max(1, min(_MAX_RETRY_S, math.ceil(self.waiting * self.image_s)))
+    def group(self) -> tuple[int, int, bool]:
+        geometry = self.prepared.geometry
+        return geometry.height, geometry.width, self.wants_tokens
 
 
 class QueuedEmbedder:
@@ -125,32 +72,38 @@ class QueuedEmbedder:
     Args:
         forward: the loaded model.
         limits: what an encoded image may be.
-        max_batch_images: images that share one forward at most.
-        max_waiting_images: images admitted at once; beyond it callers are refused.
+        engine_limits: how much the engine takes on.
         metrics: where the figures go.
-        decode_threads: threads that decode; None takes one per CPU.
+        decode_threads: threads that decode, for each priority; None takes one per CPU.
+
+    Raises:
+        StartUpError: a picture of the default size has more patches than allowed.
     """
 
     def __init__(
         self,
         forward: Forward,
         limits: ImageLimits,
+        engine_limits: EngineLimits,
         *,
-        max_batch_images: int,
-        max_waiting_images: int,
         metrics: Metrics,
         decode_threads: int | None = None,
     ) -> None:
         self._forward = forward
-        self._limits = limits
-        self._max_batch_images = max_batch_images
+        patches = engine_limits.patches
+        self._decoder = Decoder(forward, limits, patches, metrics, decode_threads)
+        self._engine_limits = engine_limits
         self._metrics = metrics
-        self._admission = _Admission(max_waiting_images, metrics)
-        self._pool = ThreadPoolExecutor(
-            decode_threads or os.cpu_count(), thread_name_prefix="dinoserve-decode"
+        self._admission = Admission(engine_limits.waiting_images, metrics)
+        self._probe = _Work(forward.prepare(_picture()), wants_tokens=False)
+        self._check_patches(self._probe.prepared.geometry)
+        self._batcher = Batcher(
+            self._compute,
+            engine_limits.batch_images * self._cost(self._probe),
+            metrics,
+            cost=self._cost,
+            group=lambda work: work.group,
         )
-        self._batcher = Batcher(self._compute, max_batch_images, metrics)
-        self._probe = forward.prepare(_picture())
         self._checking = asyncio.Lock()
         self._closed = False
 
@@ -165,40 +118,57 @@ class QueuedEmbedder:
         A bad image fails the whole call before any forward. Cancelling the call
         takes its images out of every queue.
         """
-        if not images:
-            return []
-        with self._outcome(len(images)), self._admission.hold(len(images)):
-            prepared = await self._prepare_all(images)
-            vectors = await self._batcher.submit_all([one.pixels for one in prepared])
+        done = await self._run(images, None, wants_tokens=False)
         return [
-            Embedded(vector, one.image, self._forward.tokens)
-            for one, vector in zip(prepared, vectors, strict=True)
+            Embedded(row, one.info, self._tokens(one.prepared.geometry))
+            for one, row in done
+        ]
+
+    async def features(
+        self, images: Sequence[bytes], framing: Framing | None = None
+    ) -> list[Features]:
+        """Return every token of every image; see `ports.Embedder.features`.
+
+        As with `embed`, a bad image fails the whole call, and cancelling it takes its
+        images out of every queue.
+        """
+        recipe = self._recipe(framing)
+        done = await self._run(images, framing, wants_tokens=True)
+        return [
+            Features(
+                tokens=rows,
+                registers=self._forward.prefix_tokens - 1,
+                geometry=one.prepared.geometry,
+                image=one.info,
+                recipe=recipe,
+            )
+            for one, rows in done
         ]
 
     async def inspect(self, image: bytes) -> ImageInfo:
         """Decode fully, without the model; `field` of an error is `image`."""
         with self._admission.hold(1):
-            return (await asyncio.wrap_future(self._start(self._decode, image))).info
+            return await self._decoder.inspect(image)
 
     async def check(self) -> None:
         """Pass if the last forward worked or a real one works now.
 
         Raises:
-            UnavailableError: the model failed, the device thread is gone, or the
-                forward took longer than `CHECK_S`.
+            UnavailableError: the model failed, or a forward has taken longer than
+                `CHECK_S`, even if the one before it worked.
         """
+        if self._batcher.running_s > CHECK_S:
+            raise _hanging()
         try:
             async with asyncio.timeout(CHECK_S), self._checking:
-                if not (self._batcher.is_alive and self._batcher.last_ok):
+                if self._closed or not self._batcher.last_ok:
                     await self._batcher.submit_all([self._probe], ahead=True)
         except TimeoutError as error:
-            raise UnavailableError(
-                f"The model did not answer within {CHECK_S:g} s.", port="embedder"
-            ) from error
+            raise _hanging() from error
 
     def load(self) -> EngineLoad:
-        """Return how many images are admitted, and how many may be."""
-        return EngineLoad(self._admission.waiting, self._admission.capacity)
+        """Return how many images wait, of which kind, and the oldest for how long."""
+        return self._admission.load()
 
     async def warm_up(self) -> float:
         """Run one image and one full batch; return the seconds that took.
@@ -208,14 +178,15 @@ class QueuedEmbedder:
         """
         start = time.perf_counter()
         await self._batcher.submit(self._probe)
-        await self._batcher.submit_all([self._probe] * self._max_batch_images)
+        await self._batcher.submit_all([self._probe] * self._engine_limits.batch_images)
         return time.perf_counter() - start
 
     async def close(self) -> None:
         """Answer everyone, finish the running batch, end all threads."""
         self._closed = True
+        self._decoder.refuse()
         await asyncio.to_thread(self._batcher.close)
-        await asyncio.to_thread(self._pool.shutdown)
+        await asyncio.to_thread(self._decoder.close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -238,48 +209,78 @@ class QueuedEmbedder:
         finally:
             self._metrics.images.labels(outcome).inc(images)
 
-    async def _prepare_all(self, images: Sequence[bytes]) -> list[_Prepared]:
-        futures = [self._start(self._prepare, image) for image in images]
-        try:
-            # In order, so that the error raised is the one of the lowest index.
-            return [await _told_of(at, future) for at, future in enumerate(futures)]
-        finally:
-            for future in futures:
-                future.cancel()
+    def _check_patches(self, geometry: Geometry) -> None:
+        patches = geometry.rows * geometry.columns
+        if patches > self._engine_limits.patches:
+            raise StartUpError(
+                f"The model's input is {geometry.height} x {geometry.width}, {patches}"
+                f" patches; DINOSERVE_MAX_PATCHES is {self._engine_limits.patches}:"
+                " raise it, or set a smaller DINOSERVE_SIZE."
+            )
 
-    def _start(self, work: Callable[[bytes], _Done], image: bytes) -> Future[_Done]:
-        if self._closed:
-            raise UnavailableError(_CLOSED, port="embedder")
-        return self._pool.submit(work, image)
+    def _recipe(self, framing: Framing | None) -> Recipe:
+        if framing is not None:
+            return self._forward.recipe(framing)
+        if not self._forward.prefix_tokens:
+            raise InvalidInputError(
+                "The loaded model gives vectors only, no features.",
+                field="model",
+                value=self.card.recipe.model,
+            )
+        return self.card.recipe
 
-    def _prepare(self, image: bytes) -> _Prepared:
-        with self._metrics.stage("decode"):
-            decoded = self._decode(image)
-            return _Prepared(decoded.info, self._forward.prepare(decoded.rgb))
+    async def _run(
+        self, images: Sequence[bytes], framing: Framing | None, *, wants_tokens: bool
+    ) -> list[tuple[Picture, NDArray[np.float32]]]:
+        if not images:
+            return []
+        with self._outcome(len(images)), self._admission.hold(len(images)):
+            patch_px = self._probe.prepared.geometry.patch_px
+            together = self._engine_limits.request_patches if wants_tokens else None
+            pictures = await self._decoder.prepare_all(
+                images, framing, patch_px, together
+            )
+            work = [_Work(one.prepared, wants_tokens) for one in pictures]
+            rows = await self._batcher.submit_all(work)
+        return list(zip(pictures, rows, strict=True))
 
-    def _decode(self, image: bytes) -> DecodedImage:
-        # Asked again on the thread: what waited for one is answered at closing.
-        if self._closed:
-            raise UnavailableError(_CLOSED, port="embedder")
-        return decode(image, self._limits)
+    def _tokens(self, geometry: Geometry) -> int:
+        return self._forward.prefix_tokens + geometry.rows * geometry.columns
 
-    def _compute(self, batch: list[NDArray[np.float32]]) -> list[Vector]:
-        rows = self._forward(np.stack(batch))
-        lengths = np.linalg.norm(rows, axis=1)
-        # False for NaN and infinity too: they are never served.
-        if not np.all(np.abs(lengths - 1.0) <= _LENGTH_TOLERANCE):
-            raise ValueError(f"the model gave rows of length {lengths}")
+    def _cost(self, work: _Work) -> int:
+        return self._tokens(work.prepared.geometry)
+
+    def _compute(self, batch: list[_Work]) -> list[NDArray[np.float32]]:
+        prepared = [work.prepared for work in batch]
+        if batch[0].wants_tokens:
+            rows = _finite(self._forward.tokens(prepared))
+        else:
+            rows = _unit(self._forward.vectors(prepared))
         # Copies: a view would keep the whole batch alive.
         return [np.array(row, dtype=np.float32) for row in rows]
 
 
-async def _told_of(index: int, future: Future[_Prepared]) -> _Prepared:
-    try:
-        return await asyncio.wrap_future(future)
-    except InvalidInputError as error:
-        raise error.at(f"images[{index}]") from error
+def _finite(tokens: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not np.isfinite(tokens).all():
+        raise ValueError("the model gave tokens that are not finite")
+    return tokens
 
 
-def _picture() -> NDArray[np.uint8]:
+def _unit(rows: Matrix) -> Matrix:
+    lengths = np.linalg.norm(rows, axis=1)
+    # False for NaN and infinity too: they are never served.
+    if not np.all(np.abs(lengths - 1.0) <= _LENGTH_TOLERANCE):
+        raise ValueError(f"the model gave rows of length {lengths}")
+    return rows
+
+
+def _hanging() -> UnavailableError:
+    return UnavailableError(
+        f"The model did not answer within {CHECK_S:g} s.", port="embedder"
+    )
+
+
+def _picture() -> DecodedImage:
     """Return a small picture that is not plain: uint8 (64, 64, 3)."""
-    return (np.arange(64 * 64 * 3) % 251).astype(np.uint8).reshape(64, 64, 3)
+    rgb = (np.arange(64 * 64 * 3) % 251).astype(np.uint8).reshape(64, 64, 3)
+    return DecodedImage(ImageInfo("image/png", 64, 64), rgb)

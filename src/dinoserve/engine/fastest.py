@@ -1,28 +1,51 @@
 """The fastest engine that proves equal to the reference, at load, on real pictures."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dinoserve.engine.images import ImageLimits, decode
+from dinoserve.engine.cuda_forward import CudaForward
 from dinoserve.engine.model_forward import ModelForward
-from dinoserve.engine.openvino_forward import OpenVinoForward, precisions
+from dinoserve.engine.openvino_forward import OpenVinoForward, converted, precisions
 from dinoserve.engine.preprocess import Preprocessing
+from dinoserve.engine.quantised import (
+    Pixels,
+    open_quantised,
+    read_calibration,
+    read_picture,
+    sample_pictures,
+)
 from dinoserve.engine.torch_forward import TorchForward
 from dinoserve.engine.weights import LoadedModel
 from dinoserve.errors import DinoserveError, StartUpError
 from dinoserve.telemetry import Metrics
 
-PARITY = 0.999
-"""Least cosine to float32 PyTorch, of every token, for an engine to serve."""
+
+class Floor(NamedTuple):
+    """Least cosine to float32 PyTorch for an engine to serve.
+
+    Attributes:
+        class_token: of the tokens that become vectors.
+        others: of every register and patch.
+    """
+
+    class_token: float
+    others: float
+
+
+EQUAL = Floor(0.999, 0.999)
+"""For what shares the recipe of float32."""
+
+NEAR = Floor(0.99, 0.97)
+"""For int8, whose recipe is its own."""
 
 _log = logging.getLogger(__name__)
-_OWN_LIMITS = ImageLimits(max_bytes=10**6, max_pixels=10**6, max_side_px=10**4)
+_TOGETHER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,35 +55,45 @@ class Wanted:
     Attributes:
         device: `auto`, `cpu` or `cuda`.
         engine: `auto`, `torch` or `openvino`.
-        precision: `auto`, `fp32`, `bf16` or `fp16`.
+        precision: `auto`, `fp32`, `bf16`, `fp16` or `int8`.
         cache: folder that keeps converted models; None keeps none.
+        calibration: folder of pictures for int8; None is those of the package.
     """
 
     device: str = "auto"
     engine: str = "auto"
     precision: str = "auto"
     cache: Path | None = None
+    calibration: Path | None = None
+
+
+class _Loaded(NamedTuple):
+    """What every candidate starts from."""
+
+    model: LoadedModel
+    preprocessing: Preprocessing
+    reference: TorchForward
 
 
 def open_forward(
     model: LoadedModel, preprocessing: Preprocessing, wanted: Wanted, metrics: Metrics
 ) -> ModelForward:
-    """Return the fastest engine that is equal to the reference.
+    """Return the fastest engine that is equal to the reference; int8 if it is near.
 
     One that fails, or differs, is passed over with a line in the log and a count in
     the figures; the reference itself, float32 PyTorch, is always equal.
 
     Raises:
-        StartUpError: device, engine or precision cannot be had on this machine.
+        StartUpError: device, engine or precision cannot be had on this machine, or
+            the calibration has no pictures.
     """
     reference = TorchForward(model, preprocessing, wanted.device)
-    pixels = _pixels(reference)
+    loaded = _Loaded(model, preprocessing, reference)
     for engine, precision in _candidates(wanted, reference.card.device):
         if (engine, precision) == ("torch", "fp32"):
             break
         try:
-            forward = _open(engine, precision, model, preprocessing, wanted)
-            return _proved(forward, reference, pixels)
+            return _proved(engine, precision, loaded, wanted)
         except StartUpError:
             raise
         except Exception as error:  # noqa: BLE001 - any engine may fail in its own way; the reference remains
@@ -90,13 +123,24 @@ def _candidates(wanted: Wanted, device: str) -> Iterator[tuple[str, str]]:
             "The engine openvino is for the CPU; set DINOSERVE_DEVICE=cpu or"
             " DINOSERVE_ENGINE=auto."
         )
-    engines = [engine] if engine != "auto" else _ENGINES[device]
+    if precision == "int8" and (device != "cpu" or engine == "torch"):
+        raise StartUpError(
+            "The precision int8 is for the engine openvino on the CPU; set"
+            " DINOSERVE_DEVICE=cpu and DINOSERVE_ENGINE=auto, or another"
+            " DINOSERVE_PRECISION."
+        )
+    is_open = engine == "auto" or device == "cuda"
+    engines = _ENGINES[device] if is_open else [engine]
+    if precision == "int8":
+        yield "openvino", "int8"
+        precision = "auto"
     for name in engines:
         for kind in [precision] if precision != "auto" else _precisions(name, device):
             yield name, kind
 
 
-_ENGINES = {"cpu": ["openvino", "torch"], "cuda": ["torch"]}
+# `cuda` is PyTorch too, folded and recorded; where it fails, PyTorch as it is remains.
+_ENGINES = {"cpu": ["openvino", "torch"], "cuda": ["cuda", "torch"]}
 
 
 def _precisions(engine: str, device: str) -> list[str]:
@@ -105,36 +149,73 @@ def _precisions(engine: str, device: str) -> list[str]:
     return ["bf16", "fp32"] if has_bf16 else ["fp32"]
 
 
-def _open(
-    engine: str,
-    precision: str,
-    model: LoadedModel,
-    preprocessing: Preprocessing,
-    wanted: Wanted,
-) -> ModelForward:
-    if engine == "openvino":
-        return OpenVinoForward(model, preprocessing, precision, wanted.cache)
-    return TorchForward(model, preprocessing, wanted.device, precision)
-
-
 def _proved(
-    forward: ModelForward, reference: ModelForward, pixels: NDArray[np.float32]
+    engine: str, precision: str, loaded: _Loaded, wanted: Wanted
 ) -> ModelForward:
-    # Alone and together: engines take other paths for other batches.
-    cosine = min(
-        lowest_cosine(forward.all_tokens(batch).copy(), reference.all_tokens(batch))
-        for batch in (pixels[:1], pixels)
-    )
-    if not cosine >= PARITY:  # NaN too
-        raise ValueError(f"cosine {cosine:.6f} to float32; {PARITY} is asked for")
-    return forward.with_detail("parity_cosine", round(cosine, 6))
+    model, how, reference = loaded
+    if precision == "int8":
+        calibration = read_calibration(wanted.calibration, reference, how)
+        forward = open_quantised(model, how, calibration, wanted.cache)
+        return _judged(forward, loaded, calibration.held_out, NEAR)
+    if engine == "openvino":
+        graph = converted(model, wanted.cache)
+        forward = OpenVinoForward(model, how, precision, graph)
+    elif engine == "cuda":
+        forward = CudaForward(model, how, wanted.device, precision)
+        _check_prepared(forward, reference)
+    else:
+        forward = TorchForward(model, how, wanted.device, precision)
+    images = (read_picture(file) for file in sample_pictures())
+    # Float32, because nothing resizes on the device here.
+    pixels = [cast("Pixels", reference.prepare(image).pixels) for image in images]
+    return _judged(forward, loaded, pixels, EQUAL)
 
 
-def _pixels(forward: ModelForward) -> NDArray[np.float32]:
-    folder = resources.files("dinoserve") / "engine" / "pictures"
-    files = sorted(
-        (file for file in folder.iterdir() if file.name.endswith(".jpg")),
-        key=lambda file: file.name,
+def _judged(
+    forward: ModelForward, loaded: _Loaded, pixels: Sequence[Pixels], floor: Floor
+) -> ModelForward:
+    found = [
+        _lowest(forward.all_tokens(batch).copy(), loaded.reference.all_tokens(batch))
+        for batch in _batches(pixels, loaded.model.stride_px)
+    ]
+    lowest = Floor(*np.min(found, axis=0).tolist())  # NaN if one is
+    if not (lowest.class_token >= floor.class_token and lowest.others >= floor.others):
+        raise ValueError(
+            f"cosine to float32 {lowest.class_token:.6f} of class tokens and"
+            f" {lowest.others:.6f} of others; {floor.class_token} and {floor.others}"
+            " are asked for"
+        )
+    class_token, others = (round(cosine, 6) for cosine in lowest)
+    forward.with_detail("parity_cosine", class_token)
+    return forward.with_detail("parity_patch_cosine", others)
+
+
+def _check_prepared(forward: CudaForward, reference: TorchForward) -> None:
+    """Judge from the picture on, because this engine resizes on the device."""
+    for file in sample_pictures():
+        image = read_picture(file)
+        fast, slow = (one.tokens([one.prepare(image)]) for one in (forward, reference))
+        cosine = lowest_cosine(fast, slow)
+        if not cosine >= EQUAL.others:  # NaN too
+            raise ValueError(f"cosine to float32 {cosine:.6f} of a picture it resized")
+
+
+def _lowest(fast: Pixels, reference: Pixels) -> Floor:
+    return Floor(
+        lowest_cosine(fast[:, :1], reference[:, :1]),
+        lowest_cosine(fast[:, 1:], reference[:, 1:]),
     )
-    images = [decode(file.read_bytes(), _OWN_LIMITS) for file in files]
-    return np.stack([forward.prepare(image.rgb) for image in images])
+
+
+def _batches(pixels: Sequence[Pixels], stride_px: int) -> Iterator[Pixels]:
+    """Yield inputs alone, together and of another size: engines take other paths."""
+    first = pixels[0][None]
+    yield first
+    if first.shape[2] > stride_px:
+        yield first[:, :, :-stride_px]
+    by_shape: dict[tuple[int, ...], list[Pixels]] = {}
+    for one in pixels:
+        by_shape.setdefault(one.shape, []).append(one)
+    for alike in by_shape.values():
+        for start in range(0, len(alike), _TOGETHER):
+            yield np.stack(alike[start : start + _TOGETHER])

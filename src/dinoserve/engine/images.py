@@ -62,10 +62,12 @@ class DecodedImage:
     Attributes:
         info: media type and size.
         rgb: uint8 (height, width, 3), sRGB as stored, read-only.
+        orientation: EXIF 2.32 §4.6.5, 1 to 8: how the stored rows were turned.
     """
 
     info: ImageInfo
     rgb: NDArray[np.uint8]
+    orientation: int = 1
 
 
 _limits: ContextVar[ImageLimits | None] = ContextVar("image_limits", default=None)
@@ -128,8 +130,9 @@ def _decode(data: bytes, kind: Container, limits: ImageLimits) -> DecodedImage:
             value=unread,
         )
     with _told_as_damage(kind, "it is cut short or its data is corrupt"):
-        rgb = np.asarray(shown(image))
-    return DecodedImage(ImageInfo(kind.media_type, rgb.shape[1], rgb.shape[0]), rgb)
+        rgb, orientation = shown(image, data)
+    info = ImageInfo(kind.media_type, rgb.shape[1], rgb.shape[0])
+    return DecodedImage(info, rgb, orientation)
 
 
 def _check_bytes(data: bytes, limits: ImageLimits) -> None:

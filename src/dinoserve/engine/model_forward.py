@@ -1,14 +1,20 @@
 """What every engine does alike: prepare pictures, select and scale the class token."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from dinoserve.domain.framing import Framing, check_framing, lay_out
+from dinoserve.domain.geometry import Geometry
 from dinoserve.domain.recipes import Recipe
 from dinoserve.domain.vectors import Matrix
+from dinoserve.engine.forward import Prepared
+from dinoserve.engine.images import DecodedImage
 from dinoserve.engine.preprocess import Preprocessing, to_pixels
 from dinoserve.engine.weights import LoadedModel
 from dinoserve.errors import UnavailableError
@@ -16,7 +22,7 @@ from dinoserve.ports import ModelCard
 
 
 class ModelForward(ABC):
-    """A loaded model at work; implements `engine.embedder.Forward`.
+    """A loaded model at work; implements `engine.forward.Forward`.
 
     The vector is the class token after the final norm, scaled to length 1; for
     ConvNeXt the class token is the normed mean of the last map.
@@ -31,13 +37,9 @@ class ModelForward(ABC):
         self, model: LoadedModel, preprocessing: Preprocessing, card: ModelCard
     ) -> None:
         self._stride_px = model.stride_px
+        self._prefix_tokens = model.prefix_tokens
         self._preprocessing = preprocessing
         self._card = card
-        rows, columns = (
-            side // model.stride_px
-            for side in (preprocessing.height, preprocessing.width)
-        )
-        self._tokens = model.prefix_tokens + rows * columns
 
     @property
     def card(self) -> ModelCard:
@@ -45,9 +47,9 @@ class ModelForward(ABC):
         return self._card
 
     @property
-    def tokens(self) -> int:
-        """Tokens of one picture at the preprocessing's size, class token included."""
-        return self._tokens
+    def prefix_tokens(self) -> int:
+        """Tokens in front of the patches: the class token and the registers."""
+        return self._prefix_tokens
 
     def with_detail(self, name: str, value: object) -> Self:
         """Note something on the card; return this forward."""
@@ -55,9 +57,49 @@ class ModelForward(ABC):
         self._card = replace(self._card, details=details)
         return self
 
-    def prepare(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return float32 (3, H, W) of a picture uint8 (h, w, 3)."""
-        return to_pixels(rgb, self._preprocessing)
+    def recipe(self, framing: Framing) -> Recipe:
+        """Return the recipe of features made at this size and fit.
+
+        Raises:
+            InvalidInputError: the model cannot take this framing.
+        """
+        framing = check_framing(framing, self._stride_px)
+        how = self._preprocessing.with_framing(framing)
+        return replace(self._card.recipe, preprocessing=how.id)
+
+    def prepare(self, image: DecodedImage, framing: Framing | None = None) -> Prepared:
+        """Return float32 (3, H, W) of a picture, and where its pixels went.
+
+        Raises:
+            InvalidInputError: the model cannot take this framing of this picture.
+        """
+        # One thread a picture: teams of many decoding threads slow each other.
+        if torch.get_num_threads() != 1:
+            torch.set_num_threads(1)
+        geometry = self.lay_out(image, framing)
+        return Prepared(to_pixels(image.rgb, geometry, self._preprocessing), geometry)
+
+    def lay_out(self, image: DecodedImage, framing: Framing | None = None) -> Geometry:
+        """Return where the pixels of a picture go; None is the framing of embeddings.
+
+        Raises:
+            InvalidInputError: the model cannot take this framing of this picture.
+        """
+        return lay_out(
+            framing or self._preprocessing.framing,
+            image.info.width,
+            image.info.height,
+            self._stride_px,
+            image.orientation,
+        )
+
+    def vectors(self, batch: Sequence[Prepared]) -> Matrix:
+        """Return unit rows float32 (n, dimension); inputs of one size."""
+        return self(_stacked(batch))
+
+    def tokens(self, batch: Sequence[Prepared]) -> NDArray[np.float32]:
+        """Return float32 (n, tokens, dimension) after the final norm, not shared."""
+        return self.all_tokens(self._checked(_stacked(batch))).copy()
 
     def __call__(self, pixels: NDArray[np.float32]) -> Matrix:
         """Return unit rows float32 (n, dimension) of pixels float32 (n, 3, H, W).
@@ -98,6 +140,11 @@ class ModelForward(ABC):
                 f" {self._stride_px}, not {pixels.dtype} {pixels.shape}."
             )
         return pixels
+
+
+def _stacked(batch: Sequence[Prepared]) -> NDArray[np.float32]:
+    # What `prepare` gave here is float32; `_checked` refuses what another gave.
+    return np.stack([cast("NDArray[np.float32]", one.pixels) for one in batch])
 
 
 def card_of(

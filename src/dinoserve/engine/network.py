@@ -29,7 +29,7 @@ _CONFIGS: Mapping[str, type[DINOv3ViTConfig | DINOv3ConvNextConfig]] = {
 }
 
 
-class Geometry(NamedTuple):
+class TokenLayout(NamedTuple):
     """How pictures become tokens.
 
     Attributes:
@@ -79,16 +79,16 @@ def make_network(
     return _filled(folder, architecture.kind, None, config, dict(tensors))
 
 
-def geometry(network: Network) -> Geometry:
+def token_layout(network: Network) -> TokenLayout:
     """Return how this network makes tokens of pictures."""
     if isinstance(network, DINOv3ViTModel):
         stem = network.embeddings.patch_embeddings
         registers = network.embeddings.register_tokens.shape[1]
-        return Geometry(stem.stride[0], 1 + registers, stem.out_channels)
+        return TokenLayout(stem.stride[0], 1 + registers, stem.out_channels)
     # A stem of stride 4, then every later stage halves (arXiv 2201.03545 §2.2).
     stages = len(network.model.stages)
     (width,) = network.layer_norm.normalized_shape
-    return Geometry(4 * 2 ** (stages - 1), 1, width)
+    return TokenLayout(4 * 2 ** (stages - 1), 1, width)
 
 
 def _filled(

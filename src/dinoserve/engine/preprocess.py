@@ -4,15 +4,18 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
-from dinoserve.errors import ModelUnavailableError
+from dinoserve.domain.framing import Framing, check_framing, read_framing
+from dinoserve.domain.geometry import Geometry
+from dinoserve.engine.resample import resample, resample_rounded
+from dinoserve.errors import InvalidInputError, ModelUnavailableError
 
 Rule: TypeAlias = Literal["hf", "readme"]
 Triple: TypeAlias = tuple[float, float, float]
@@ -58,22 +61,35 @@ class Preprocessing:
     Attributes:
         rule: `hf` scales to [0, 1], then resizes; `readme` resizes the 8-bit
             pixels, then scales.
-        height: pixels of the result; the aspect is not kept.
-        width: pixels of the result.
+        framing: size and fit of the result.
         mean: of red, green, blue, in [0, 1]; taken off after scaling.
         std: of red, green, blue; divides what is left.
     """
 
     rule: Rule
-    height: int
-    width: int
+    framing: Framing
     mean: Triple
     std: Triple
 
     @property
     def id(self) -> str:
-        """Return rule, height x width, constants and version, by name or hash."""
-        return f"{self.rule}-{self.height}x{self.width}-{self._constants}-v1"
+        """Return rule, size, fit, constants and version, by name or hash.
+
+        `squash` is not told: it is what a size without a fit means.
+        """
+        size, fit = read_framing(*self.framing)
+        parts = [self.rule, size.replace(":", "")]
+        if fit != "squash":
+            parts.append(fit)
+        return "-".join([*parts, self._constants, "v1"])
+
+    def with_framing(self, framing: Framing) -> "Preprocessing":
+        """Return the same rule and constants at another size and fit.
+
+        Raises:
+            InvalidInputError: there is no such size or fit.
+        """
+        return replace(self, framing=read_framing(*framing))
 
     @property
     def _constants(self) -> str:
@@ -103,13 +119,20 @@ def from_config(
     if rule == "hf":
         _check_steps(given)
         height, width = _size(given.get("size", {"height": _HF_PX, "width": _HF_PX}))
-    if height % multiple_px or width % multiple_px:
-        raise _unsupported("size", f"{height} x {width}", f"multiples of {multiple_px}")
+    framing = _framing(height, width, multiple_px)
     mean = _triple("image_mean", given.get("image_mean", LVD_MEAN))
     std = _triple("image_std", given.get("image_std", LVD_STD))
     if not all(0 < value < math.inf for value in std):
         raise _unsupported("image_std", list(std), "three positive numbers")
-    return Preprocessing(rule, height, width, mean, std)
+    return Preprocessing(rule, framing, mean, std)
+
+
+def _framing(height: int, width: int, multiple_px: int) -> Framing:
+    try:
+        return check_framing(Framing(f"{height}x{width}", "squash"), multiple_px)
+    except InvalidInputError as error:
+        supported = f"multiples of {multiple_px}, of reasonable size"
+        raise _unsupported("size", f"{height} x {width}", supported) from error
 
 
 def _check_steps(given: Mapping[str, object]) -> None:
@@ -150,32 +173,41 @@ def _unsupported(name: str, value: object, supported: str) -> ModelUnavailableEr
     )
 
 
-def to_pixels(rgb: NDArray[np.uint8], how: Preprocessing) -> NDArray[np.float32]:
-    """Return float32 (3, height, width), normalised.
+def to_pixels(
+    rgb: NDArray[np.uint8], geometry: Geometry, how: Preprocessing
+) -> NDArray[np.float32]:
+    """Return float32 (3, height, width) of the geometry, normalised; padding is zero.
+
+    Zero is the mean colour.
 
     Args:
-        rgb: uint8 (h, w, 3), any size from 1 x 1.
-        how: rule, size and constants.
+        rgb: uint8 (h, w, 3), the whole picture, any size from 1 x 1.
+        geometry: which part of it goes where.
+        how: rule and constants.
 
     Source:
         `hf`: transformers 5.23, `DINOv3ViTImageProcessor._preprocess`;
         `readme`: facebookresearch/dinov3, README, "Image transforms".
     """
-    planes = rgb.transpose(2, 0, 1).copy()
-    image = torch.from_numpy(planes).unsqueeze(0)  # pyright: ignore[reportUnknownMemberType] - torch leaves the array untyped
-    if how.rule == "hf":
-        pixels = _resize(image * _SCALE, how)
-    else:
-        pixels = _resize(image, how) * _SCALE
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (how.mean, how.std))
-    return pixels.squeeze(0).sub(mean).div_(std).numpy()
+    left, top, right, bottom = map(int, geometry.source)
+    part = rgb[top:bottom, left:right]
+    left, top, right, bottom = map(int, geometry.content)
+    resize = resample if how.rule == "hf" else resample_rounded
+    levels = resize(part, bottom - top, right - left)
+    shift, scale = _constants(how.mean, how.std)
+    content = torch.addcmul(shift, levels, scale)
+    if content.shape[1:] == (geometry.height, geometry.width):
+        return content.numpy()
+    pixels = np.zeros((3, geometry.height, geometry.width), np.float32)
+    pixels[:, top:bottom, left:right] = content.numpy()
+    return pixels
 
 
-def _resize(image: torch.Tensor, how: Preprocessing) -> torch.Tensor:
-    return functional.interpolate(
-        image,
-        size=(how.height, how.width),
-        mode="bilinear",
-        align_corners=False,
-        antialias=True,
+@cache
+def _constants(mean: Triple, std: Triple) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return what is added to levels of 0 to 255 after the product with the second."""
+    wide_mean, wide_std = (
+        torch.tensor(values, dtype=torch.float64).view(3, 1, 1)
+        for values in (mean, std)
     )
+    return (-wide_mean / wide_std).float(), (_SCALE / wide_std).float()

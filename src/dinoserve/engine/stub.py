@@ -1,13 +1,18 @@
 """A forward without a model: deterministic, for tests that need no torch."""
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from dinoserve.domain.framing import Framing, lay_out
 from dinoserve.domain.recipes import Recipe
 from dinoserve.domain.vectors import Matrix
+from dinoserve.engine.forward import Prepared
+from dinoserve.engine.images import DecodedImage
+from dinoserve.errors import InvalidInputError
 from dinoserve.ports import ModelCard
 
 _SIDE = 32
@@ -22,7 +27,7 @@ class StubForward:
     """A seeded random projection of the picture, shrunk to 32 x 32 pixels.
 
     Pictures that look alike get vectors that are close; the vectors mean nothing
-    else. Implements `engine.embedder.Forward`.
+    else. Implements `engine.forward.Forward`.
     """
 
     def __init__(self) -> None:
@@ -37,22 +42,48 @@ class StubForward:
         return self._card
 
     @property
-    def tokens(self) -> int:
-        """1: the picture as a whole."""
-        return 1
+    def prefix_tokens(self) -> int:
+        """0: the only token is the picture as a whole."""
+        return 0
 
-    def prepare(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return float32 (3, 32, 32) in [-1, 1] of a picture uint8 (h, w, 3)."""
-        small = Image.fromarray(rgb).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
+    def recipe(self, framing: Framing) -> Recipe:  # noqa: ARG002 - refused whatever it is
+        """Refuse: there are no features."""
+        raise _no_tokens()
+
+    def prepare(self, image: DecodedImage, framing: Framing | None = None) -> Prepared:
+        """Return float32 (3, 32, 32) in [-1, 1] of a picture."""
+        if framing is not None:
+            raise _no_tokens()
+        shape = (_SIDE, _SIDE)
+        small = Image.fromarray(image.rgb).resize(shape, Image.Resampling.BILINEAR)
         pixels = np.asarray(small, dtype=np.float32) / 127.5 - 1.0
-        return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        geometry = lay_out(
+            Framing(str(_SIDE), "squash"),
+            image.info.width,
+            image.info.height,
+            _SIDE,
+            image.orientation,
+        )
+        return Prepared(np.ascontiguousarray(pixels.transpose(2, 0, 1)), geometry)
 
-    def __call__(self, pixels: NDArray[np.float32]) -> Matrix:
-        """Return unit rows float32 (n, 64) of pixels (n, 3, 32, 32)."""
-        flat = pixels.reshape(len(pixels), -1)
+    def vectors(self, batch: Sequence[Prepared]) -> Matrix:
+        """Return unit rows float32 (n, 64)."""
+        flat = np.stack([one.pixels.ravel() for one in batch])
         mean = flat.mean(axis=1, keepdims=True)
         projected = (flat - (1 - _BRIGHTNESS_KEPT) * mean) @ self._projection
         return projected / np.linalg.norm(projected, axis=1, keepdims=True)
+
+    def tokens(self, batch: Sequence[Prepared]) -> NDArray[np.float32]:  # noqa: ARG002 - refused whatever it is
+        """Refuse: there are no features."""
+        raise _no_tokens()
+
+
+def _no_tokens() -> InvalidInputError:
+    return InvalidInputError(
+        "The model `stub` has no features; load a DINOv3 model (DINOSERVE_MODEL).",
+        field="model",
+        value="stub",
+    )
 
 
 def _card(projection: NDArray[np.float32]) -> ModelCard:

@@ -1,5 +1,6 @@
 """PyTorch: the reference in float32, and the engine for CUDA."""
 
+import re
 import threading
 from contextlib import AbstractContextManager, nullcontext
 
@@ -7,11 +8,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dinoserve.domain.framing import Framing
+from dinoserve.engine.forward import Prepared
+from dinoserve.engine.images import DecodedImage
 from dinoserve.engine.model_forward import ModelForward, card_of
 from dinoserve.engine.preprocess import Preprocessing
 from dinoserve.engine.weights import LoadedModel
 from dinoserve.errors import StartUpError
 
+_NO_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|not enough memory|_ALLOC_FAILED",
+    re.IGNORECASE,
+)
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -29,6 +37,17 @@ def choose_device(wanted: str) -> torch.device:
         )
     is_cuda = has_cuda and wanted != "cpu"
     return torch.device("cuda" if is_cuda else "cpu")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether a forward failed because its batch did not fit into memory.
+
+    PyTorch has an exception for that on CUDA; its libraries and its CPU allocator
+    raise a RuntimeError that says so.
+    """
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error)))
 
 
 class TorchForward(ModelForward):
@@ -64,12 +83,12 @@ class TorchForward(ModelForward):
         self._cores = torch.get_num_threads()
         self._team = threading.local()
 
-    def prepare(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return float32 (3, H, W) of a picture uint8 (h, w, 3)."""
+    def prepare(self, image: DecodedImage, framing: Framing | None = None) -> Prepared:
+        """Return float32 (3, H, W) of a picture, and where its pixels went."""
         # Each thread that computes would have a team of its own, and teams that spin
         # for each other's cores nearly double the time of a forward.
         self._set_team(1)
-        return super().prepare(rgb)
+        return super().prepare(image, framing)
 
     def all_tokens(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return float32 (n, tokens, dimension) after the final norm."""

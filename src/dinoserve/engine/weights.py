@@ -17,9 +17,9 @@ from dinoserve.engine.model_folder import ModelFolder, file_sha256
 from dinoserve.engine.network import (
     NETWORKS,
     Network,
-    geometry,
     make_network,
     read_network,
+    token_layout,
 )
 from dinoserve.errors import ModelUnavailableError
 
@@ -136,7 +136,7 @@ def load_model(
         note=source.note or read.note,
         licence=source.licence,
         parameters=sum(tensor.numel() for tensor in read.network.parameters()),
-        **geometry(read.network)._asdict(),
+        **token_layout(read.network)._asdict(),
     )
 
 

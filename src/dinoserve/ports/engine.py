@@ -4,7 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dinoserve.domain.assets import ImageInfo
+from dinoserve.domain.framing import Framing
+from dinoserve.domain.geometry import Geometry
 from dinoserve.domain.recipes import Recipe
 from dinoserve.domain.vectors import Vector
 
@@ -22,6 +27,26 @@ class Embedded:
     vector: Vector
     image: ImageInfo
     tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Every token the model made of one image, after the final norm, not scaled.
+
+    Attributes:
+        tokens: float32 (1 + registers + rows * columns, dimension): the class token,
+            the registers, the patches row by row.
+        registers: how many register tokens there are; ConvNeXt has none.
+        geometry: which pixels became which patch.
+        image: what decoding told.
+        recipe: model and preprocessing that these features have.
+    """
+
+    tokens: NDArray[np.float32]
+    registers: int
+    geometry: Geometry
+    image: ImageInfo
+    recipe: Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +72,19 @@ class ModelCard:
 
 
 class EngineLoad(NamedTuple):
-    """How busy the engine is: images admitted, and how many it would admit."""
+    """How busy the engine is, in images.
+
+    Attributes:
+        waiting: admitted and not yet answered.
+        capacity: how many it would admit.
+        bulk: those waiting that are bulk, see `domain.urgency`.
+        oldest_s: seconds since the oldest of them was admitted; 0 if none waits.
+    """
 
     waiting: int
     capacity: int
+    bulk: int
+    oldest_s: float
 
 
 class Embedder(Protocol):
@@ -65,7 +99,26 @@ class Embedder(Protocol):
         """Return one result per image, in order.
 
         Raises:
-            InvalidInputError: an image cannot be used; `field` is `images[i]`.
+            InvalidInputError: an image cannot be used, or makes more patches than
+                allowed; `field` is `images[i]`.
+            OverloadedError: at once, when too many images wait.
+            UnavailableError: the model failed on these images.
+        """
+        ...
+
+    async def features(
+        self, images: Sequence[bytes], framing: Framing | None = None
+    ) -> list[Features]:
+        """Return every token of every image, in order.
+
+        Args:
+            images: encoded.
+            framing: size and fit; None is what embeddings are made with.
+
+        Raises:
+            InvalidInputError: an image cannot be used (`field` is `images[i]`), the
+                framing is none (`size`, `fit`), makes more patches than allowed, or
+                the model has no tokens to give.
             OverloadedError: at once, when too many images wait.
             UnavailableError: the model failed on these images.
         """
@@ -79,7 +132,8 @@ class Embedder(Protocol):
         """Pass if the last forward worked or a real one works now.
 
         Raises:
-            UnavailableError: the model does not compute.
+            UnavailableError: the model does not compute, or has been at one forward
+                for too long.
         """
         ...
 
