@@ -10,6 +10,7 @@ class has a stable `code`, documented under that name in `docs/problems.md`.
     │   ├── ImageDamagedError      image-damaged
     │   ├── ImageTooLargeError     image-too-large
     │   ├── BodyTooLargeError      body-too-large
+    │   ├── HeaderError            invalid-header
     │   ├── RangeError             range-not-satisfiable
     │   ├── FetchDisabledError     fetch-disabled
     │   ├── FetchRefusedError      fetch-refused
@@ -23,6 +24,7 @@ class has a stable `code`, documented under that name in `docs/problems.md`.
     ├── UnauthorizedError          unauthorized
     ├── ForeignCallerError         foreign-caller
     ├── OverloadedError            overloaded
+    ├── DeadlineError              deadline-exceeded
     ├── UnavailableError           unavailable
     │   └── StorageFullError       storage-full
     └── StartUpError               start-up
@@ -111,6 +113,12 @@ class BodyTooLargeError(InvalidInputError):
     code = "body-too-large"
 
 
+class HeaderError(InvalidInputError):
+    """A request header says what cannot be."""
+
+    code = "invalid-header"
+
+
 class RangeError(InvalidInputError):
     """The byte range asked for lies outside the content."""
 
@@ -196,6 +204,12 @@ class OverloadedError(DinoserveError):
     def __init__(self, detail: str, *, retry_after_s: int = 1) -> None:
         super().__init__(detail, retry_after_s=retry_after_s)
         self.retry_after_s = retry_after_s
+
+
+class DeadlineError(DinoserveError):
+    """The time that the caller set passed before the answer began."""
+
+    code = "deadline-exceeded"
 
 
 class UnavailableError(DinoserveError):

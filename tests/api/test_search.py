@@ -121,6 +121,11 @@ async def test_an_empty_collection_gives_no_hits(client: httpx2.AsyncClient) -> 
             {"query": {"vector": [1] * 64}, "filter": {"metadata": {"a": 1e400}}},
             "filter.metadata",
         ),
+        (
+            {"query": {}, "filter": {"metadata": {str(at): [1] for at in range(65)}}},
+            "filter.metadata",
+        ),
+        ({"query": {"vector": [1] * 100_001}}, "body"),
     ],
 )
 async def test_a_query_that_cannot_be_used_names_the_field(
@@ -134,6 +139,26 @@ async def test_a_query_that_cannot_be_used_names_the_field(
 
     assert answer.status_code in {415, 422}, answer.text
     assert answer.json()["field"] == field
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "multipart/form-data", ""])
+async def test_a_query_of_another_media_type_is_refused(
+    client: httpx2.AsyncClient, media_type: str
+) -> None:
+    headers = {"content-type": media_type}
+
+    answer = await client.post("/v1/search", content=b"{}", headers=headers)
+
+    assert (answer.status_code, answer.json()["field"]) == (422, "content-type")
+
+
+async def test_as_long_a_vector_as_allowed_is_read(client: httpx2.AsyncClient) -> None:
+    await give(client, 1)
+
+    answer = await client.post("/v1/search", json={"query": {"vector": [1] * 65_536}})
+
+    assert answer.json()["field"] == "query.vector"
+    assert "65536" in answer.json()["detail"]
 
 
 async def test_huge_numbers_in_a_vector_are_used_as_a_direction(

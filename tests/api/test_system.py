@@ -189,6 +189,14 @@ async def test_models_tell_the_recipe_of_every_vector(
     assert (await client.get("/v1/models/none")).status_code == 404
 
 
+async def test_an_idle_queue_is_shown_with_its_capacity(connect: Connect) -> None:
+    async with connect(max_waiting_images=7) as client:
+        model = (await client.get("/v1/models/default")).json()
+
+    expected = {"waiting": 0, "capacity": 7, "bulk": 0, "oldest_s": 0}
+    assert model["queue"] == expected
+
+
 async def test_health_names_every_port(client: httpx2.AsyncClient) -> None:
     ready = (await client.get("/readyz")).json()
 

@@ -10,6 +10,7 @@ import httpx2
 import typer
 from rich.console import Console
 
+from dinoserve.domain.urgency import Priority
 from dinoserve.errors import DinoserveError
 from dinoserve.settings import Settings
 
@@ -75,6 +76,7 @@ class Client:
     Attributes:
         patience_s: seconds to wait for a server that stopped answering; 0 gives up
             at once.
+        priority: of every request; the server lets `bulk` go last.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Client:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.patience_s = 0.0
+        self.priority: Priority = "interactive"
         self._http = http
         self._sleep = sleep
 
@@ -123,8 +126,9 @@ class Client:
 
     async def _once(self, method: str, path: str, options: Json) -> httpx2.Response:
         """Return an answer; one that was lost is a 503 once the server is back."""
+        headers = {"x-request-priority": self.priority}
         try:
-            return await self._http.request(method, path, **options)
+            return await self._http.request(method, path, headers=headers, **options)
         except httpx2.TransportError as error:
             await self._wait_for_server(error)
             return httpx2.Response(503, json=_LOST)

@@ -149,6 +149,7 @@ async def upload_all(
     """
     await client.get("/v1/models")
     client.patience_s = _PATIENCE_S
+    client.priority = "bulk"
     total = len(found.images) + len(found.unreadable)
     tally = Tally(total, "images", _OUTCOMES)
     tally.skipped = found.skipped

@@ -54,6 +54,7 @@ async def embed_missing(client: Client, collection: str | None) -> Tally:
     """
     ids = await _missing(client, collection)
     client.patience_s = _PATIENCE_S
+    client.priority = "bulk"
     tally = Tally(len(ids), "assets", _OUTCOMES)
     chunks = [ids[at : at + _CHUNK] for at in range(0, len(ids), _CHUNK)]
 

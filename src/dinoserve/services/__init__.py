@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from dinoserve.services.assets import AssetService
 from dinoserve.services.embeddings import EmbeddingService
+from dinoserve.services.features import FeatureService
 from dinoserve.services.health import HealthService
 from dinoserve.services.models import ModelService
 from dinoserve.services.search import SearchService
@@ -16,6 +17,7 @@ class Services:
 
     assets: AssetService
     embeddings: EmbeddingService
+    features: FeatureService
     search: SearchService
     similarity: SimilarityService
     models: ModelService

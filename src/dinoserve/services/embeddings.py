@@ -1,9 +1,8 @@
 """Embeddings: vectors for bytes, URLs and assets, and the one rule on recipes."""
 
-import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from dinoserve.domain.assets import Asset
 from dinoserve.domain.recipes import Recipe
@@ -12,33 +11,12 @@ from dinoserve.errors import (
     AssetNotFoundError,
     ConflictError,
     DinoserveError,
-    InvalidInputError,
     NotEmbeddedError,
     RecipeMismatchError,
 )
 from dinoserve.ports import DocumentStore, Embedder
 from dinoserve.services.assets import AssetService
-
-
-class Encoded(NamedTuple):
-    """An image as encoded bytes."""
-
-    data: bytes
-
-
-class Linked(NamedTuple):
-    """An image behind a URL."""
-
-    url: str
-
-
-class Kept(NamedTuple):
-    """An image that is an asset."""
-
-    asset_id: str
-
-
-Source: TypeAlias = Encoded | Linked | Kept
+from dinoserve.services.sources import Kept, Source, bytes_of, told_as
 
 
 class Computed(NamedTuple):
@@ -79,8 +57,10 @@ class EmbeddingService:
             if isinstance(source, Kept) and source.asset_id in stored
         }
         missing = [at for at in range(len(sources)) if at not in results]
-        images = await self._all_bytes(sources, missing)
-        computed = dict(zip(missing, await self._compute(images, missing), strict=True))
+        made = await self._compute(
+            [sources[at] for at in missing], [f"input[{at}]" for at in missing]
+        )
+        computed = dict(zip(missing, made, strict=True))
         await self._store_missing(sources, computed)
         results |= computed
         return [results[position] for position in range(len(sources))]
@@ -126,47 +106,14 @@ class EmbeddingService:
             limit=self.recipe.id,
         )
 
-    async def _all_bytes(
-        self, sources: Sequence[Source], positions: Sequence[int]
-    ) -> list[bytes]:
-        async def one(position: int) -> bytes:
-            try:
-                return await self._bytes(sources[position])
-            except InvalidInputError as error:
-                raise error.at(f"input[{position}]") from error
-
-        tasks = [asyncio.create_task(one(at)) for at in positions]
-        try:
-            return [await task for task in tasks]
-        finally:
-            for task in tasks:  # after one failed, the others fetch for nobody
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _bytes(self, source: Source) -> bytes:
-        match source:
-            case Encoded(data):
-                return data
-            case Linked(url):
-                return await self.assets.fetch(url)
-            case Kept(asset_id):
-                asset = await self.assets.get(asset_id)
-                chunks = await self.assets.read(asset, 0, asset.size_bytes)
-                return b"".join([chunk async for chunk in chunks])
-
     async def _compute(
-        self, images: Sequence[bytes], positions: Sequence[int]
+        self, sources: Sequence[Source], fields: Sequence[str]
     ) -> list[Computed]:
+        images = await bytes_of(sources, fields, self.assets)
         if not images:
             return []
-        try:
+        with told_as(fields):
             results = await self.embedder.embed(images)
-        except InvalidInputError as error:
-            field = str(error.extra.get("field", ""))
-            if field.startswith("images["):
-                position = positions[int(field.removeprefix("images[").rstrip("]"))]
-                raise error.at(f"input[{position}]") from error
-            raise
         return [Computed(result.vector, result.tokens) for result in results]
 
     async def _store_missing(

@@ -13,7 +13,8 @@ from dinoserve.domain.similarity import Hit
 from dinoserve.domain.vectors import Vector, normalise
 from dinoserve.errors import InvalidInputError
 from dinoserve.ports import DocumentStore, Space, VectorIndex
-from dinoserve.services.embeddings import EmbeddingService, Encoded, Kept, Linked
+from dinoserve.services.embeddings import EmbeddingService
+from dinoserve.services.sources import Encoded, Kept, Linked
 from dinoserve.telemetry import Metrics
 
 

@@ -14,9 +14,25 @@ from dinoserve.telemetry import Metrics
 from dinoserve.web import problems
 from dinoserve.web.deps import CallerLeftError, WebOptions
 from dinoserve.web.embedding_requests import EmbeddingsRequest
+from dinoserve.web.feature_requests import (
+    FeaturesRequest,
+    PcaRequest,
+    SimilarityMapRequest,
+)
 from dinoserve.web.middleware import OPEN_PATHS, Bounded, Guarded, Observed
-from dinoserve.web.routes import assets, embeddings, models, search, system
+from dinoserve.web.routes import assets, embeddings, features, models, search, system
+from dinoserve.web.urgency import URGENCY_HEADERS, Urgent
 
+# What routes read for themselves, so that the framework does not know it.
+_MODELS = (
+    EmbeddingsRequest,
+    FeaturesRequest,
+    PcaRequest,
+    SimilarityMapRequest,
+    assets.AssetPatch,
+    search.SearchBody,
+    search.SimilarityBody,
+)
 OpenServices = Callable[[], AbstractAsyncContextManager[Services]]
 
 
@@ -41,13 +57,14 @@ def create_app(
     )
     app.state.options = options
     app.state.metrics = metrics
-    modules = (assets, embeddings, search, models, system)
+    modules = (assets, embeddings, features, search, models, system)
     for module in modules:
         app.include_router(module.router)
     app.state.routes = [route for each in modules for route in each.router.routes]
     problems.install(app)
     for farewell in (CallerLeftError, ClientDisconnect):
         app.add_exception_handler(farewell, _on_caller_left)
+    app.add_middleware(Urgent)
     app.add_middleware(
         Bounded,
         max_bytes=options.max_body_bytes,
@@ -74,7 +91,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
     )
     components = document["components"]
-    for model in (problems.Problem, problems.OpenAIError, EmbeddingsRequest):
+    for model in (*_MODELS, problems.Problem, problems.OpenAIError):
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         components["schemas"].update(schema.pop("$defs", {}))
         components["schemas"][model.__name__] = schema
@@ -85,5 +102,6 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         if path not in OPEN_PATHS:
             for operation in item.values():
                 operation["security"] = [{"key": []}, {}]
+                operation.setdefault("parameters", []).extend(URGENCY_HEADERS)
     app.openapi_schema = document
     return document

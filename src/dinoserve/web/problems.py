@@ -15,11 +15,13 @@ from starlette.routing import Match, Route
 from dinoserve.errors import (
     BodyTooLargeError,
     ConflictError,
+    DeadlineError,
     DinoserveError,
     FetchDisabledError,
     FetchFailedError,
     FetchRefusedError,
     ForeignCallerError,
+    HeaderError,
     ImageDamagedError,
     ImageEmptyError,
     ImageTooLargeError,
@@ -42,6 +44,7 @@ STATUS: dict[type[DinoserveError], tuple[int, str]] = {
     ImageUnsupportedError: (415, "Not an image that is read here"),
     ImageTooLargeError: (413, "The image is too large"),
     BodyTooLargeError: (413, "The request body is too large"),
+    HeaderError: (400, "A request header cannot be used"),
     RangeError: (416, "The byte range lies outside the content"),
     FetchFailedError: (422, "The URL did not give an image"),
     NotFoundError: (404, "There is no such thing"),
@@ -49,16 +52,19 @@ STATUS: dict[type[DinoserveError], tuple[int, str]] = {
     UnauthorizedError: (401, "A valid API key is needed"),
     ForeignCallerError: (403, "Without API keys only this machine is served"),
     OverloadedError: (429, "Too much work is waiting"),
+    DeadlineError: (504, "The caller's time passed before the answer"),
     UnavailableError: (503, "Something the service needs does not answer"),
     StorageFullError: (507, "The store is full"),
 }
 # What middleware may answer on every route, and wrong input on nearly every one.
 _ANYWHERE = (
     InvalidInputError,
+    HeaderError,
     BodyTooLargeError,
     UnauthorizedError,
     ForeignCallerError,
     OverloadedError,
+    DeadlineError,
 )
 IMAGE_FAULTS = (
     ImageEmptyError,

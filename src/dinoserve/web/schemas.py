@@ -11,6 +11,7 @@ from pydantic import (
     Field,
     StringConstraints,
 )
+from pydantic_core import PydanticKnownError
 
 from dinoserve.domain.assets import (
     ASSET_ID_PATTERN,
@@ -22,6 +23,7 @@ from dinoserve.domain.assets import (
 )
 from dinoserve.errors import InvalidInputError
 
+_MAX_KEYS = 64
 _NO_CONTROLS = r"^[^\x00-\x1f\x7f]+$"
 
 
@@ -93,13 +95,25 @@ class AssetView(BaseModel):
         )
 
 
+def _check_few(value: object) -> None:
+    """Refuse too many keys before the value of each is looked at."""
+    if isinstance(value, dict) and (keys := len(value)) > _MAX_KEYS:  # pyright: ignore[reportUnknownArgumentType] - JSON of any shape
+        told = {"field_type": "Dictionary", "max_length": _MAX_KEYS}
+        raise PydanticKnownError("too_long", told | {"actual_length": keys})
+
+
+def _few(value: object) -> object:
+    _check_few(value)
+    return value
+
+
 class FilterBody(Body):
     """Conditions that must all hold."""
 
     tags: TagList = Field(default=[])
-    metadata: dict[str, Scalar] = Field(
+    metadata: Annotated[dict[str, Scalar], BeforeValidator(_few)] = Field(
         default={},
-        max_length=64,
+        max_length=_MAX_KEYS,
         description="Top-level keys of the asset's metadata and their values.",
     )
 

@@ -6,7 +6,7 @@ import re
 
 from dinoserve.domain.assets import ASSET_ID_PATTERN
 from dinoserve.errors import ImageUnsupportedError, InvalidInputError
-from dinoserve.services.embeddings import Encoded, Kept, Linked, Source
+from dinoserve.services.sources import Encoded, Kept, Linked, Source
 
 _SHOWN = 60
 

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import PurePath
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import Request
 from pydantic import Field, ValidationError
@@ -10,11 +10,11 @@ from starlette.datastructures import FormData, UploadFile
 
 from dinoserve.errors import InvalidInputError
 from dinoserve.services.assets import AssetService, Upload
+from dinoserve.web.bodies import read_json
 from dinoserve.web.forms import FORM, JSON, media_type_of, opened_form, single_fields
 from dinoserve.web.schemas import Body, CollectionText, SubjectText, TagList
 
 _MAX_FILENAME = 255
-_Fields = TypeVar("_Fields", bound="UploadFields")
 
 
 class UploadFields(Body):
@@ -78,14 +78,15 @@ async def read_upload(request: Request) -> Upload | UrlUpload:
     """Return the upload a request carries, or the URL where it is.
 
     Raises:
-        InvalidInputError: neither form, or a field is wrong.
+        InvalidInputError: neither form, or a field of one is wrong.
+        RequestValidationError: the JSON or its shape is wrong.
         StorageFullError: no room for a large file while it arrives.
     """
     media_type = media_type_of(request)
     if media_type == FORM:
         return await _from_form(request)
     if media_type == JSON:
-        return _checked(UrlUpload, _json(await request.body(), "body"))
+        return await read_json(request, UrlUpload)
     raise InvalidInputError(
         f"Send {FORM} with a `file`, or {JSON} with a `url`.",
         field="content-type",
@@ -110,7 +111,7 @@ async def _from_form(request: Request) -> Upload:
             raise InvalidInputError(
                 "The image belongs into a file part named `file`.", field="file"
             )
-        fields = _checked(UploadFields, _said(form))
+        fields = _checked(_said(form))
         return _upload(fields, await file.read(), _filename(file.filename))
 
 
@@ -119,20 +120,20 @@ def _said(form: FormData) -> dict[str, object]:
     if tags := form.getlist("tags"):
         said["tags"] = tags
     if isinstance(text := said.get("metadata"), str):
-        said["metadata"] = _json(text, "metadata")
+        said["metadata"] = _metadata(text)
     return said
 
 
-def _json(text: str | bytes, field: str) -> object:
+def _metadata(text: str) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InvalidInputError("This is not JSON.", field=field) from error
+        raise InvalidInputError("This is not JSON.", field="metadata") from error
 
 
-def _checked(model: type[_Fields], value: object) -> _Fields:
+def _checked(value: object) -> UploadFields:
     try:
-        return model.model_validate(value)
+        return UploadFields.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "body"

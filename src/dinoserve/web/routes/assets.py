@@ -17,6 +17,7 @@ from dinoserve.errors import (
 )
 from dinoserve.ports import AssetChanges
 from dinoserve.services.assets import Uploaded
+from dinoserve.web.bodies import json_body, read_json
 from dinoserve.web.content import portion
 from dinoserve.web.deps import ServicesDep, unless_caller_leaves
 from dinoserve.web.problems import IMAGE_FAULTS, responses
@@ -147,12 +148,14 @@ async def get_asset(asset_id: AssetIdPath, services: ServicesDep) -> AssetView:
 
 @router.patch(
     "/{asset_id}",
+    openapi_extra=json_body(AssetPatch),
     responses=responses(AssetNotFoundError, UnavailableError, StorageFullError),
 )
 async def change_asset(
-    asset_id: AssetIdPath, patch: AssetPatch, services: ServicesDep
+    asset_id: AssetIdPath, request: Request, services: ServicesDep
 ) -> AssetView:
     """Replace tags, metadata or subject."""
+    patch = await read_json(request, AssetPatch)
     changed = await services.assets.update(asset_id, patch.to_domain())
     return AssetView.of(changed)
 

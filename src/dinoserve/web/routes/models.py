@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from dinoserve.errors import ModelNotFoundError, UnavailableError
 from dinoserve.ports import EngineLoad, ModelCard
@@ -36,10 +36,12 @@ class StoredRecipeView(RecipeView):
 
 
 class QueueView(BaseModel):
-    """Images admitted to the engine, and how many it would admit."""
+    """Images admitted to the engine and not yet answered, and how many it admits."""
 
     waiting: int
     capacity: int
+    bulk: int = Field(description="Those of `waiting` that are `bulk`.")
+    oldest_s: float = Field(description="Seconds the oldest has waited; 0 if none.")
 
 
 class ModelView(BaseModel):
@@ -98,8 +100,17 @@ def _view(card: ModelCard, load: EngineLoad) -> ModelView:
         licence=card.licence,
         note=card.note,
         recipe=RecipeView(id=recipe.id, **asdict(recipe)),
-        queue=QueueView(waiting=load.waiting, capacity=load.capacity),
+        queue=_queue(load),
         details=dict(card.details),
+    )
+
+
+def _queue(load: EngineLoad) -> QueueView:
+    return QueueView(
+        waiting=load.waiting,
+        capacity=load.capacity,
+        bulk=load.bulk,
+        oldest_s=round(load.oldest_s, 3),
     )
 
 

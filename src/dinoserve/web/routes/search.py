@@ -15,8 +15,9 @@ from dinoserve.errors import (
     RecipeMismatchError,
     UnavailableError,
 )
-from dinoserve.services.embeddings import Kept
 from dinoserve.services.search import Given, Query, SearchRequest
+from dinoserve.services.sources import Kept
+from dinoserve.web.bodies import json_body, read_json
 from dinoserve.web.deps import ServicesDep, unless_caller_leaves
 from dinoserve.web.problems import IMAGE_FAULTS, responses
 from dinoserve.web.schemas import (
@@ -117,6 +118,7 @@ class SimilarityAnswer(BaseModel):
 
 @router.post(
     "/v1/search",
+    openapi_extra=json_body(SearchBody),
     responses=responses(
         AssetNotFoundError,
         NotEmbeddedError,
@@ -126,10 +128,9 @@ class SimilarityAnswer(BaseModel):
         UnavailableError,
     ),
 )
-async def search_assets(
-    request: Request, body: SearchBody, services: ServicesDep
-) -> SearchAnswer:
+async def search_assets(request: Request, services: ServicesDep) -> SearchAnswer:
     """Return the assets most similar to an asset, an image or a vector."""
+    body = await read_json(request, SearchBody)
     # Base64 of an image takes longer than the event loop may be away.
     query = await asyncio.to_thread(body.query.to_domain)
     wanted = SearchRequest(
@@ -150,13 +151,13 @@ async def search_assets(
 
 @router.post(
     "/v1/similarity",
+    openapi_extra=json_body(SimilarityBody),
     responses=responses(
         AssetNotFoundError, NotEmbeddedError, RecipeMismatchError, UnavailableError
     ),
 )
-async def compare_assets(
-    body: SimilarityBody, services: ServicesDep
-) -> SimilarityAnswer:
+async def compare_assets(request: Request, services: ServicesDep) -> SimilarityAnswer:
     """Return the cosine of every left asset with every right one."""
+    body = await read_json(request, SimilarityBody)
     result = await services.similarity.compare(body.left, body.right or body.left)
     return SimilarityAnswer(recipe=result.recipe, scores=result.scores.tolist())
