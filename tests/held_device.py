@@ -4,12 +4,13 @@ import asyncio
 import threading
 from collections.abc import Coroutine
 
+from dinoserve.domain.urgency import Priority, priority
 from dinoserve.engine.batcher import Batcher
 from dinoserve.errors import UnavailableError
 
 
 class Device:
-    """Doubles integers, when it is let; an integer is its own cost."""
+    """Doubles integers, when it is let; has memory for so much of them at once."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -17,6 +18,8 @@ class Device:
         self.free = threading.Event()
         self.bad: dict[int, BaseException] = {}
         self.results_missing = 0
+        self.memory = 1_000_000
+        self.out_of_memory: type[BaseException] = MemoryError
 
     def __call__(self, items: list[int]) -> list[int]:
         self.batches.append(items)
@@ -25,6 +28,8 @@ class Device:
         for item in items:
             if item in self.bad:
                 raise self.bad[item]
+        if len(items) > 1 and sum(items) > self.memory:
+            raise self.out_of_memory
         return [2 * item for item in items][self.results_missing :]
 
     def release_one(self) -> None:
@@ -37,9 +42,13 @@ class Device:
         assert await asyncio.to_thread(self.entered.acquire, timeout=60)
 
 
-async def queue(batcher: Batcher[int, int], *items: int) -> list[asyncio.Task[int]]:
+async def queue(
+    batcher: Batcher[int, int], *items: int, who: Priority = "interactive"
+) -> list[asyncio.Task[int]]:
     """Return one waiting caller per item, queued in order."""
+    token = priority.set(who)
     tasks = [asyncio.create_task(batcher.submit(item)) for item in items]
+    priority.reset(token)
     await asyncio.sleep(0)  # each task runs up to where it waits
     return tasks
 

@@ -19,9 +19,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from dinoserve.domain.framing import Framing
 from dinoserve.engine.preprocess import LVD_MEAN, LVD_STD, Preprocessing
 from dinoserve.engine.torch_forward import TorchForward
 from dinoserve.engine.weights import LoadedModel, load_model
+from shown import shown
 
 pytestmark = pytest.mark.needs("real-weights")
 
@@ -128,9 +130,12 @@ def _outcome(name: str) -> Outcome:
 
 def _compute(model: LoadedModel) -> Outcome:
     forward = TorchForward(
-        model, Preprocessing("hf", 224, 224, LVD_MEAN, LVD_STD), "cpu"
+        model,
+        Preprocessing("hf", Framing("224x224", "squash"), LVD_MEAN, LVD_STD),
+        "cpu",
     )
-    pixels = forward.prepare(_picture())[None]
+    prepared = forward.prepare(shown(_picture()))
+    pixels = prepared.pixels[None].astype(np.float32)
     with torch.inference_mode():
         tokens = model.network(torch.tensor(pixels)).last_hidden_state[0]
     return Outcome(tokens.numpy(), model.prefix_tokens, forward(pixels)[0])

@@ -1,4 +1,4 @@
-"""For all metadata, SQLite finds just what `domain.assets.matches` says."""
+"""For all metadata, stores find just what `domain.assets.matches` says."""
 
 import sqlite3
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dinoserve.adapters.mongo.terms import terms
 from dinoserve.adapters.sqlite import assets, schema
 from dinoserve.domain.assets import Filter, Scalar, matches
 from records import an_asset
@@ -51,3 +52,13 @@ def test_sqlite_and_the_domain_agree_on_every_filter(
     finally:
         connection.close()
     assert (asset.id in found) is matches(asset, where)
+
+
+@given(st.data(), TAGS, st.dictionaries(TEXT, VALUES, max_size=4))
+def test_terms_of_mongodb_and_the_domain_agree_on_every_filter(
+    data: st.DataObject, tags: tuple[str, ...], metadata: dict[str, object]
+) -> None:
+    where = data.draw(filters(metadata))
+    wanted = set(terms(where.tags, where.metadata))
+    has_all = wanted <= set(terms(tags, metadata))
+    assert has_all is matches(an_asset(1, tags=tags, metadata=metadata), where)

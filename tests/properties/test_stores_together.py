@@ -1,4 +1,4 @@
-"""SQLite and memory, driven through the same random lives, always answer alike."""
+"""Stores and memory, driven through the same random lives, always answer alike."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -9,16 +9,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from dinoserve.adapters.memory import MemoryDocuments
+from dinoserve.adapters.mongo import MongoDocuments
 from dinoserve.adapters.sqlite import SqliteDocuments
 from dinoserve.domain.assets import Asset, Filter, Scalar
 from dinoserve.domain.paging import AssetQuery
 from dinoserve.errors import DinoserveError
 from dinoserve.ports import AssetChanges, DocumentStore
+from mongo_server import fresh_database
 from records import NOON, a_recipe, an_asset, an_embedding
 
 T = TypeVar("T")
@@ -59,7 +62,7 @@ async def pages(documents: DocumentStore, query: AssetQuery) -> list[list[Asset]
 
 
 class TwoStores(RuleBasedStateMachine):
-    """Does everything to both and compares."""
+    """Does everything to SQLite and memory and compares."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,14 +70,14 @@ class TwoStores(RuleBasedStateMachine):
         self._folder = TemporaryDirectory()
         self._exit = AsyncExitStack()
         self._memory = MemoryDocuments()
-        self._sqlite = self._run(self._open())
+        self._store = self._run(self._open())
 
     def teardown(self) -> None:
         self._run(self._exit.aclose())
         self._loop.close()
         self._folder.cleanup()
 
-    async def _open(self) -> SqliteDocuments:
+    async def _open(self) -> DocumentStore:
         path = Path(self._folder.name) / "documents.sqlite"
         return await self._exit.enter_async_context(SqliteDocuments.open(path))
 
@@ -83,7 +86,7 @@ class TwoStores(RuleBasedStateMachine):
 
     def _compare(self, work: Callable[[DocumentStore], Awaitable[object]]) -> None:
         mine, theirs = (
-            self._run(answer(work(store))) for store in (self._sqlite, self._memory)
+            self._run(answer(work(store))) for store in (self._store, self._memory)
         )
         assert mine == theirs
 
@@ -134,7 +137,7 @@ class TwoStores(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         self._run(self._exit.aclose())
-        self._sqlite = self._run(self._open())
+        self._store = self._run(self._open())
 
     @rule(
         collection=st.none() | COLLECTION,
@@ -181,7 +184,28 @@ class TwoStores(RuleBasedStateMachine):
         )
 
 
+class MongoAndMemory(TwoStores):
+    """The same with MongoDB in the place of SQLite."""
+
+    def teardown(self) -> None:
+        self._run(self._exit.aclose())
+        self._run(self._database.aclose())
+        super().teardown()
+
+    async def _open(self) -> DocumentStore:
+        if not hasattr(self, "_database"):
+            self._database = AsyncExitStack()
+            url = await self._database.enter_async_context(fresh_database())
+            self._url = url
+        return await self._exit.enter_async_context(MongoDocuments.open(self._url))
+
+
 TwoStores.TestCase.settings = settings(
     max_examples=25, stateful_step_count=30, deadline=None
 )
 TestTwoStores = TwoStores.TestCase
+# Fewer, because every answer crosses a socket.
+MongoAndMemory.TestCase.settings = settings(
+    max_examples=6, stateful_step_count=20, deadline=None
+)
+TestMongoAndMemory = pytest.mark.needs("mongodb")(MongoAndMemory.TestCase)

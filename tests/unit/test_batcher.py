@@ -77,6 +77,16 @@ async def test_the_items_of_one_call_are_answered_in_order(
     assert await batcher.submit_all([5, 2, 3]) == [10, 4, 6]
 
 
+async def test_a_batch_holds_one_group_only(device: Device, metrics: Metrics) -> None:
+    batcher = Batcher[int, int](device, 10, metrics, group=lambda item: item % 2)
+    await occupy(batcher, device)
+    rest = await queue(batcher, 2, 3, 4, 5)
+    device.free.set()
+    assert await asyncio.gather(*rest) == [4, 6, 8, 10]
+    assert device.batches == [[1], [2, 4], [3, 5]]
+    batcher.close()
+
+
 async def test_an_item_sent_ahead_overtakes_what_waits(
     batcher: Batcher[int, int], device: Device
 ) -> None:
@@ -196,26 +206,6 @@ async def test_the_last_forward_tells_the_health(
     assert [*seen, batcher.last_ok] == [None, False, True]
 
 
-async def test_every_waiter_is_told_when_the_thread_dies(
-    batcher: Batcher[int, int], device: Device, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    running = await occupy(batcher, device)
-    waiting = await queue(batcher, 2, 3)
-    monkeypatch.setattr(batcher, "_note", lambda **_: 1 / 0)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType] - takes anything, returns never
-    device.free.set()
-    assert await causes([running, *waiting]) == [None, None, None]
-
-
-async def test_a_dead_thread_takes_no_more_items(
-    batcher: Batcher[int, int], device: Device, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batcher, "_note", lambda **_: 1 / 0)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType] - takes anything, returns never
-    device.free.set()
-    await causes(await queue(batcher, 1))
-    await causes(await queue(batcher, 2))
-    assert not batcher.is_alive
-
-
 async def test_closing_finishes_what_runs_and_fails_what_waits(
     batcher: Batcher[int, int], device: Device
 ) -> None:
@@ -241,8 +231,7 @@ async def test_a_closed_batcher_takes_no_more_items(
 ) -> None:
     batcher.close()
     batcher.close()
-    await causes(await queue(batcher, 1))
-    assert not batcher.is_alive
+    assert await causes(await queue(batcher, 1)) == [None]
 
 
 async def test_callers_may_come_from_any_event_loop(

@@ -76,6 +76,16 @@ FULL: Answer = (
 FINE: Answer = (200, {}, {"fine": True})
 
 
+async def test_every_request_tells_its_priority() -> None:
+    app = Scripted(FINE)
+    async with client_of(app, Waits()) as client:
+        await client.get("/x")
+        client.priority = "bulk"
+        await client.post("/x", {})
+    told = [headers[b"x-request-priority"] for headers in app.headers]
+    assert told == [b"interactive", b"bulk"]
+
+
 async def test_a_problem_document_becomes_code_detail_and_field() -> None:
     body = {"type": "/problems/image-empty", "detail": "No bytes.", "field": "file"}
     error = await refusal_of(422, body)

@@ -193,6 +193,19 @@ async def test_the_second_time_all_are_already_there(
     assert place.tally.outcomes == {"new": 0, "already there": 12}
 
 
+async def test_other_callers_go_first(open_place: Open, pictures: Path) -> None:
+    told: list[str] = []
+
+    async def note(request: httpx2.Request) -> None:
+        if request.method == "POST":
+            told.append(request.headers["x-request-priority"])
+
+    place = await open_place()
+    place.http.event_hooks = {"request": [note]}
+    await place.upload(pictures / "00.jpg")
+    assert told == ["bulk"]
+
+
 async def test_what_is_said_of_a_picture_is_kept(
     open_place: Open, pictures: Path
 ) -> None:

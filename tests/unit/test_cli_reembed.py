@@ -82,3 +82,17 @@ async def test_a_server_that_takes_fewer_at_once_gets_them_one_by_one() -> None:
             await store(http, seed)
         tally = await embed_missing(Client(http, no_wait), None)
     assert (tally.outcomes["embedded"], tally.failures) == (5, [])
+
+
+async def test_other_callers_go_first() -> None:
+    told: list[str] = []
+
+    async def note(request: httpx2.Request) -> None:
+        if request.url.path == "/v1/embeddings":
+            told.append(request.headers["x-request-priority"])
+
+    async with client_of(make_app()) as http:
+        await store(http, 1)
+        http.event_hooks = {"request": [note]}
+        await embed_missing(Client(http, no_wait), None)
+    assert told == ["bulk"]

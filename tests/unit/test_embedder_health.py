@@ -77,6 +77,44 @@ async def test_a_hanging_model_does_not_pass_the_check(
         await embedder.check()
 
 
+async def test_a_forward_that_never_returns_is_told_though_the_last_one_worked(
+    embedder: QueuedEmbedder, forward: GuardedForward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await embedder.embed([png(1)])
+    forward.batches.clear()
+    await occupy(embedder, forward)
+    await embedder.check()
+    monkeypatch.setattr(module, "CHECK_S", 0.0)
+    with pytest.raises(UnavailableError, match="within"):
+        await embedder.check()
+
+
+async def test_a_forward_that_came_back_after_all_is_healthy(
+    embedder: QueuedEmbedder, forward: GuardedForward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = await occupy(embedder, forward)
+    monkeypatch.setattr(module, "CHECK_S", 0.0)
+    with pytest.raises(UnavailableError):
+        await embedder.check()
+    forward.open_doors()
+    await task
+    monkeypatch.undo()
+    await embedder.check()
+
+
+async def test_while_its_thread_dies_the_engine_is_not_healthy_and_then_it_is(
+    embedder: QueuedEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await embedder.embed([png(1)])
+    with monkeypatch.context() as patch:
+        patch.setattr(embedder._batcher, "_note", lambda **_: 1 / 0)  # pyright: ignore[reportPrivateUsage, reportUnknownLambdaType, reportUnknownArgumentType] - breaks what keeps the thread alive
+        for asked in (embedder.embed([png(1)]), embedder.check()):
+            with pytest.raises(UnavailableError):
+                await asked
+    await embedder.check()
+    assert len(await embedder.embed([png(1)])) == 1
+
+
 async def test_a_full_queue_does_not_refuse_the_check(
     embedder: QueuedEmbedder, forward: GuardedForward
 ) -> None:

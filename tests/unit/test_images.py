@@ -134,6 +134,57 @@ def test_pixels_cannot_be_changed() -> None:
         decode(photo(5, 40, 30), LIMITS).rgb[0, 0] = 1
 
 
+def as_pillow(data: bytes) -> list[list[list[int]]] | None:
+    """What Pillow alone makes of a JPEG; None where it fails."""
+    try:
+        return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).tolist()
+    except Exception:  # noqa: BLE001 - its decoders raise anything
+        return None
+
+
+def painted(mode: str = "RGB") -> Image.Image:
+    return Image.open(io.BytesIO(photo(8, 67, 45, "PNG"))).convert(mode)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        *({"subsampling": kind} for kind in ("4:4:4", "4:2:2", "4:2:0")),
+        *({"quality": quality} for quality in (1, 50, 100)),
+        {"progressive": True},
+        {"restart_marker_blocks": 2},
+        {"keep_rgb": True},
+        {"optimize": True},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_jpeg_has_the_pixels_that_pillow_reads(
+    mode: str, options: dict[str, object]
+) -> None:
+    data = encoded(painted(mode), "JPEG", **options)
+    assert pixels(data) == as_pillow(data)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_a_jpeg_with_flipped_bits_is_what_pillow_makes_of_it(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    flawed = bytearray(encoded(painted(), "JPEG", progressive=seed % 2 == 1))
+    for at in random.integers(2, len(flawed), 1 + seed % 3).tolist():
+        flawed[at] ^= 1 << int(random.integers(8))
+    data = bytes(flawed)
+    limits = ImageLimits(10**6, 250_000, 2048)
+    # Whether it is refused is for the other tests; what is read must be the same.
+    assert answer(data, limits) != "ok" or pixels(data) == as_pillow(data)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.99])
+def test_a_jpeg_that_is_cut_short_is_refused_wherever_it_ends(share: float) -> None:
+    data = photo(9, 67, 45)
+    assert answer(data[: int(len(data) * share)]) == "image-damaged"
+
+
 TURNS: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -154,6 +205,13 @@ def test_a_picture_is_turned_as_its_exif_says(format_: str, orientation: int) ->
     stored: NDArray[np.uint8] = np.asarray(arrow())
     assert decoded.rgb.tolist() == TURNS[orientation](stored).tolist()
     assert (decoded.info.height, decoded.info.width) == decoded.rgb.shape[:2]
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+def test_a_jpeg_is_turned_as_its_exif_says(orientation: int) -> None:
+    data = oriented(orientation, "JPEG")
+    stored = np.array(as_pillow(data), np.uint8)
+    assert pixels(data) == TURNS[orientation](stored).tolist()
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 77])

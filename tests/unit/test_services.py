@@ -11,8 +11,8 @@ from dinoserve.domain.vectors import Embedding
 from dinoserve.errors import FetchFailedError, RecipeMismatchError
 from dinoserve.services import Services
 from dinoserve.services.assets import Upload
-from dinoserve.services.embeddings import Encoded, Linked
 from dinoserve.services.search import SearchRequest
+from dinoserve.services.sources import Encoded, Linked
 from dinoserve.settings import Settings
 from dinoserve.telemetry import Metrics
 from dinoserve.wiring import open_services

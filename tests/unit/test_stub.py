@@ -8,6 +8,7 @@ from PIL import Image
 
 from dinoserve.domain.vectors import Vector
 from dinoserve.engine.stub import StubForward
+from shown import shown
 
 
 def picture(seed: int) -> NDArray[np.uint8]:
@@ -24,7 +25,7 @@ def encoded_again(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def vector(rgb: NDArray[np.uint8]) -> Vector:
     stub = StubForward()
-    return stub(stub.prepare(rgb)[np.newaxis])[0]
+    return stub.vectors([stub.prepare(shown(rgb))])[0]
 
 
 def test_two_stubs_give_equal_vectors() -> None:
@@ -54,9 +55,9 @@ def test_another_picture_is_far(other: int) -> None:
 
 def test_a_row_does_not_depend_on_its_batch() -> None:
     stub = StubForward()
-    pixels = np.stack([stub.prepare(picture(seed)) for seed in range(5)])
-    alone = np.concatenate([stub(one[np.newaxis]) for one in pixels])
-    assert stub(pixels) == pytest.approx(alone, abs=1e-6)
+    batch = [stub.prepare(shown(picture(seed))) for seed in range(5)]
+    alone = np.concatenate([stub.vectors([one]) for one in batch])
+    assert stub.vectors(batch) == pytest.approx(alone, abs=1e-6)
 
 
 def test_the_recipe_holds_the_digest_of_the_projection() -> None:

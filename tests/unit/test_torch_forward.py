@@ -5,12 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModel
 
 from dinoserve.engine.preprocess import from_config
-from dinoserve.engine.torch_forward import TorchForward, choose_device
+from dinoserve.engine.torch_forward import (
+    TorchForward,
+    choose_device,
+    is_out_of_memory,
+)
 from dinoserve.engine.weights import load_model
 from dinoserve.errors import StartUpError, UnavailableError
 from models import make_convnext, make_vit
+from shown import shown
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +49,7 @@ def test_vectors_are_float32_rows_of_the_cards_dimension(forward: TorchForward) 
 
 def test_a_prepared_picture_fits_the_model(forward: TorchForward) -> None:
     rgb = np.full((37, 91, 3), 200, dtype=np.uint8)
-    assert forward(forward.prepare(rgb)[None]).shape == (1, 192)
+    assert forward.vectors([forward.prepare(shown(rgb))]).shape == (1, 192)
 
 
 def test_pixels_in_any_memory_order_give_the_same_vector(forward: TorchForward) -> None:
@@ -109,7 +115,8 @@ def test_tokens_are_those_that_the_model_computes(
     tmp_path: Path, make: Callable[[Path], Path], tokens: int
 ) -> None:
     forward = _forward(str(make(tmp_path / "model")))
-    assert forward.tokens == tokens
+    picture = forward.prepare(shown(np.zeros((20, 30, 3), np.uint8)))
+    assert forward.tokens([picture]).shape[1] == tokens
 
 
 def test_the_card_tells_what_is_loaded(tmp_path: Path) -> None:
@@ -148,12 +155,53 @@ def test_decoding_takes_one_core_and_the_forward_takes_all() -> None:
     torch.set_num_threads(2)
     try:
         forward = _forward("bundled")
-        picture = np.zeros((20, 30, 3), np.uint8)
+        picture = shown(np.zeros((20, 30, 3), np.uint8))
         with ThreadPoolExecutor(1) as decoder, ThreadPoolExecutor(1) as device:
-            pixels = decoder.submit(forward.prepare, picture).result()
-            device.submit(forward, pixels[None]).result()
+            prepared = decoder.submit(forward.prepare, picture).result()
+            device.submit(forward.vectors, [prepared]).result()
 
             assert decoder.submit(torch.get_num_threads).result() == 1
             assert device.submit(torch.get_num_threads).result() == 2
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError(
+            "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"
+        ),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_a_lack_of_memory_is_recognised(error: Exception) -> None:
+    assert is_out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("CUDA error: an illegal memory access"), ValueError()]
+)
+def test_other_faults_are_no_lack_of_memory(error: Exception) -> None:
+    assert not is_out_of_memory(error)
+
+
+def test_a_real_lack_of_memory_is_recognised() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**62, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)
+
+
+@pytest.mark.parametrize("make", [make_vit, make_convnext])
+def test_the_reference_gives_the_very_numbers_of_transformers(
+    tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    folder = make(tmp_path / "model")
+    ours = _forward(str(folder)).all_tokens(_pixels(2, 3, 96, 160))
+    theirs = AutoModel.from_pretrained(folder, dtype=torch.float32)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - transformers leaves it untyped
+    with torch.inference_mode():
+        expected = theirs(torch.tensor(_pixels(2, 3, 96, 160))).last_hidden_state  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - as above
+    np.testing.assert_array_equal(ours, expected.numpy())  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] - as above
