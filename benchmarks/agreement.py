@@ -32,20 +32,23 @@ class _Models(BaseModel):
     data: list[_Model]
 
 
-class _HandwrittenAnswer(BaseModel):
+class _PeerAnswer(BaseModel):
     embedding: list[float]
 
 
-def lowest_cosine(ours: str, handwritten: str, pictures: Sequence[Picture]) -> float:
-    """Return how alike the two servers' vectors of a picture are, at worst.
+def lowest_cosine(
+    ours: str, peer: str, shape: str, pictures: Sequence[Picture]
+) -> float:
+    """Return how alike two servers' vectors of a picture are, at worst.
 
     Args:
         ours: dinoserve's address, without a path.
-        handwritten: the other's.
+        peer: the other's.
+        shape: how it takes pictures, one of `benchmarks.shapes.SHAPES`.
         pictures: at least one.
     """
     pairs = [
-        (_vector(ours, "embeddings", one), _vector(handwritten, "handwritten", one))
+        (_vector(ours, "embeddings", one), _vector(peer, shape, one))
         for one in pictures
     ]
     return min(float(left @ right) for left, right in pairs)
@@ -63,14 +66,15 @@ def _of_openai(answer: bytes) -> Vector:
     return from_bytes(base64.b64decode(item.embedding))
 
 
-def _of_handwritten(answer: bytes) -> Vector:
-    told = _HandwrittenAnswer.model_validate_json(answer)
+def _of_peer(answer: bytes) -> Vector:
+    told = _PeerAnswer.model_validate_json(answer)
     return np.array(told.embedding, np.float32)
 
 
 _READERS: Mapping[str, Callable[[bytes], Vector]] = {
     "embeddings": _of_openai,
-    "handwritten": _of_handwritten,
+    "handwritten": _of_peer,
+    "litserve": _of_peer,
 }
 
 

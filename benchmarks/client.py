@@ -7,10 +7,12 @@
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from benchmarks.pictures import Picture, read_pictures
@@ -19,6 +21,17 @@ from benchmarks.shapes import SHAPES, Shape
 
 _TIMEOUT_S = 120
 _PAUSE_AFTER_ERROR_S = 0.05
+_MAX_RETRY_S = 1.0
+_NO_ANSWER = "none"
+_REFUSED = "429"
+
+
+class _Answer(NamedTuple):
+    """What came back; the status is `_NO_ANSWER` where the connection broke."""
+
+    status: str
+    content: bytes
+    retry_after_s: float = 0.0
 
 
 class _Tally:
@@ -27,6 +40,7 @@ class _Tally:
     def __init__(self) -> None:
         self.latencies_ms: list[float] = []
         self.errors: list[str] = []
+        self.statuses: list[str] = []
 
 
 def measure(pictures: Sequence[Picture], order: LoadOrder) -> Sample:
@@ -38,7 +52,7 @@ def measure(pictures: Sequence[Picture], order: LoadOrder) -> Sample:
     threads = [
         threading.Thread(
             target=_send_until,
-            args=(start + order.seconds, order.url, shape, _from(bodies, at), tally),
+            args=(start + order.seconds, order, _from(bodies, at), tally),
         )
         for at in range(order.clients)
     ]
@@ -53,6 +67,7 @@ def measure(pictures: Sequence[Picture], order: LoadOrder) -> Sample:
         latencies_ms=tally.latencies_ms,
         errors=len(tally.errors),
         first_error=next(iter(tally.errors), ""),
+        answers=dict(Counter(tally.statuses)),
     )
 
 
@@ -65,28 +80,38 @@ def _from(
 
 
 def _send_until(
-    end: float,
-    url: str,
-    shape: Shape,
-    bodies: Sequence[Callable[[], bytes]],
-    tally: _Tally,
+    end: float, order: LoadOrder, bodies: Sequence[Callable[[], bytes]], tally: _Tally
 ) -> None:
-    connection = HTTPConnection(urlsplit(url).netloc, timeout=_TIMEOUT_S)
+    connection = HTTPConnection(urlsplit(order.url).netloc, timeout=_TIMEOUT_S)
+    # 200 to an upload would mean that the asset was there already.
+    wanted = "201" if order.shape == "assets" else "200"
     sent = 0
     while time.perf_counter() < end:
         body = bodies[sent % len(bodies)]()
         begun = time.perf_counter()
-        if problem := _send(connection, shape, body):
-            tally.errors.append(problem)
-            time.sleep(_PAUSE_AFTER_ERROR_S)
-        else:
-            tally.latencies_ms.append((time.perf_counter() - begun) * 1000)
+        answer = _send(connection, SHAPES[order.shape], body)
+        tally.statuses.append(answer.status)
         sent += 1
+        if answer.status == wanted:
+            tally.latencies_ms.append((time.perf_counter() - begun) * 1000)
+        elif order.may_refuse and answer.status == _REFUSED:
+            time.sleep(_until_retry(answer, end))
+        else:
+            tally.errors.append(f"{answer.status} {answer.content[:200]!r}")
+            time.sleep(_PAUSE_AFTER_ERROR_S)
     connection.close()
 
 
-def _send(connection: HTTPConnection, shape: Shape, body: bytes) -> str:
-    """Return what went wrong; empty if nothing did."""
+def _until_retry(answer: _Answer, end: float) -> float:
+    """Return for how many seconds to wait: what the server asks, within bounds.
+
+    Neither beyond the end, nor so long that the pressure is gone.
+    """
+    left_s = max(0.0, end - time.perf_counter())
+    return min(answer.retry_after_s, _MAX_RETRY_S, left_s)
+
+
+def _send(connection: HTTPConnection, shape: Shape, body: bytes) -> _Answer:
     try:
         headers = {"content-type": shape.content_type}
         connection.request("POST", shape.path, body, headers)
@@ -94,10 +119,9 @@ def _send(connection: HTTPConnection, shape: Shape, body: bytes) -> str:
         content = answer.read()
     except (OSError, HTTPException) as error:
         connection.close()
-        return repr(error)
-    # 200 to an upload would mean that the asset was there already.
-    wanted = 201 if shape is SHAPES["assets"] else 200
-    return "" if answer.status == wanted else f"{answer.status} {content[:200]!r}"
+        return _Answer(_NO_ANSWER, repr(error).encode())
+    retry_after_s = float(answer.headers.get("retry-after", "0"))
+    return _Answer(str(answer.status), content, retry_after_s)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
 import signal
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from benchmarks.processes import ROOT, MeasuringError
+from benchmarks.processes import ROOT, MeasuringError, stop
 from benchmarks.result import Result
 from benchmarks.run import VIT_S_LAYERS, Options, run
 from rich.console import Console
@@ -45,7 +45,7 @@ def main(
         _numbers(clients),
         layers,
     )
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, stop)
     console = _console()
     result = _run(options, console)
     result.show(console)
@@ -75,8 +75,3 @@ def _run(options: Options, console: Console) -> Result:
     except MeasuringError as error:
         console.print(f"nothing was measured: {error}", markup=False, style="red")
         raise typer.Exit(1) from error
-
-
-def _stop(number: int, _frame: object) -> NoReturn:
-    # As an exception, so that children are ended on the way out.
-    raise SystemExit(128 + number)

@@ -2,13 +2,16 @@
 
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
+from urllib.parse import urlsplit
 
 from benchmarks.protocol import READY, Sample
 from pydantic import BaseModel
@@ -20,7 +23,10 @@ _POLL_S = 0.05
 _LAST_WORDS = 2000
 _ADDRESS = re.compile(r"(?:ready|running) on (http://127\.0\.0\.1:\d+)")
 # Settings of the measured, of their libraries and of their threads.
-_FOREIGN = ("DINOSERVE_", "HF_", "TRANSFORMERS_", "UVICORN_", "TORCH_", "OMP_", "GOMP_")
+_FOREIGN = (
+    *("DINOSERVE_", "HF_", "TRANSFORMERS_", "UVICORN_", "TORCH_", "OMP_", "GOMP_"),
+    *("LIT_", "LITSERVE_", "LIGHTNING_"),
+)
 
 
 class MeasuringError(Exception):
@@ -32,6 +38,14 @@ class Server(NamedTuple):
 
     url: str
     pid: int
+
+    def sleep(self) -> None:
+        """Take its processors away, and those of all it started; it stays as it is."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Let it go on."""
+        os.killpg(self.pid, signal.SIGCONT)
 
 
 class Worker:
@@ -62,6 +76,11 @@ class Worker:
         if line := self._process.stdout.readline():
             return line.strip()
         raise _ended(self._log)
+
+
+def stop(number: int, _frame: object) -> NoReturn:
+    """Handle a signal by an exception, so that children are ended on the way out."""
+    raise SystemExit(128 + number)
 
 
 @contextmanager
@@ -112,7 +131,7 @@ def _child(
         subprocess.Popen(
             [sys.executable, *arguments],
             cwd=cwd,
-            env=_environment() | dict(env or {}),
+            env=environment() | dict(env or {}),
             stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
             stdout=subprocess.PIPE if talks else stream,
             stderr=stream,
@@ -127,7 +146,7 @@ def _child(
             _end(process)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Return this process's variables without those that would change a result."""
     kept = {
         key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)
@@ -136,21 +155,36 @@ def _environment() -> dict[str, str]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
+    """End the process, and whatever it started and left behind."""
     try:
         process.terminate()
+        # Who sleeps does not hear it.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGCONT)
         with suppress(subprocess.TimeoutExpired):
             process.wait(_STOP_S)
     finally:
-        process.kill()
+        # It leads a session, whose group has its number as long as any of it lives.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _address(process: subprocess.Popen[str], log: Path) -> str:
     end = time.monotonic() + _START_S
     while process.poll() is None and time.monotonic() < end:
-        if found := _ADDRESS.search(log.read_text()):
+        found = _ADDRESS.search(log.read_text())
+        if found and _accepts(found[1]):
             return found[1]
         time.sleep(_POLL_S)
     raise _ended(log)
+
+
+def _accepts(url: str) -> bool:
+    address = urlsplit(url)
+    with suppress(OSError):
+        socket.create_connection((address.hostname, address.port)).close()
+        return True
+    return False
 
 
 def _ended(log: Path) -> MeasuringError:

@@ -18,12 +18,15 @@ class LoadOrder(BaseModel):
         shape: how a picture is sent, one of `benchmarks.shapes.SHAPES`.
         clients: how many send at the same time.
         seconds: no picture is sent later than this; what was sent is waited for.
+        may_refuse: 429 is no error; who gets it comes back when `Retry-After` says,
+            after a second at most.
     """
 
     url: str
     shape: str
     clients: int
     seconds: float
+    may_refuse: bool = False
 
 
 class LoopOrder(BaseModel):
@@ -40,24 +43,35 @@ class LoopOrder(BaseModel):
     seconds: float
 
 
+class CeilingOrder(BaseModel):
+    """Multiply matrices of every shape for its share of so many seconds."""
+
+    seconds: float
+
+
 class Sample(BaseModel):
     """What one stretch of measuring gave.
 
     Attributes:
-        images: pictures that were answered well.
+        images: pictures that were answered well; of a matrix product, as many as its
+            operations are worth.
         wall_s: from the first one sent to the last one answered.
         cpu_s: processor time of the measuring process itself.
         latencies_ms: of each request that was answered well, or of each batch.
         errors: requests that were not answered well.
         first_error: what the first of them got.
+        answers: how many came with each status; `none` counts broken connections.
+        note: what the figure is of, where the row's name does not tell.
     """
 
-    images: int
+    images: float
     wall_s: float
     cpu_s: float
     latencies_ms: list[float]
     errors: int = 0
     first_error: str = ""
+    answers: dict[str, int] = {}
+    note: str = ""
 
 
 def answer_orders(kind: type[Order], measure: Callable[[Order], Sample]) -> None:

@@ -3,8 +3,10 @@
 from datetime import date
 from pathlib import Path
 
+from benchmarks.aims import Reached
+from benchmarks.figures import Figures
 from benchmarks.machine import Machine
-from benchmarks.rows import BARE_1, EMBEDDINGS, Figures
+from benchmarks.rows import CEILING, ENGINE, OVERLOAD
 from pydantic import BaseModel
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -18,6 +20,7 @@ _HEADS = (
     "p50 ms",
     "p99 ms",
     "x hand-written",
+    "x LitServe",
     "x bare",
     "RSS MiB",
     "client CPU",
@@ -38,8 +41,11 @@ class Result(BaseModel):
             busy machine say little.
         rounds: how often each row was measured.
         seconds: how long a row was measured in a round.
-        lowest_cosine: between both servers' vectors of the same picture.
+        gflop: operations of one forward of one picture, in 1e9, two a multiply-add.
+        lowest_cosine: between the servers' vectors of the same picture.
         rows: the table.
+        reached: ratios that we aim at.
+        notes: of int8, and of what is not there.
     """
 
     model: str
@@ -50,8 +56,11 @@ class Result(BaseModel):
     load: float
     rounds: int
     seconds: float
+    gflop: float
     lowest_cosine: float
     rows: list[Figures]
+    reached: list[Reached]
+    notes: list[str]
 
     def show(self, console: Console) -> None:
         """Print the table and the lines around it."""
@@ -91,8 +100,11 @@ class Result(BaseModel):
             f"load when it began: {self.load:.1f} of {self.machine.cores} cores"
             + (", TOO BUSY for figures to mean much" if self._is_busy else ""),
             f"{self.date}, commit {self.commit}: `{self.command}`",
-            f"lowest cosine of the two servers' vectors: {self.lowest_cosine:.6f}",
-            *self._delay(),
+            f"lowest cosine of the servers' vectors: {self.lowest_cosine:.6f}",
+            *map(str, self.reached),
+            self._ceiling(),
+            self._overload(),
+            *self.notes,
             *(f"ERRORS in {row.name}: {row.first_error}" for row in failed),
         ]
 
@@ -100,14 +112,24 @@ class Result(BaseModel):
     def _is_busy(self) -> bool:
         return self.load > self.machine.cores / 2
 
-    def _delay(self) -> list[str]:
-        served, bare = (
-            next((r.p50_ms for r in self.rows if (r.name, r.clients) == key), None)
-            for key in ((EMBEDDINGS, 1), (BARE_1, 0))
+    def _ceiling(self) -> str:
+        rows = {row.name: row for row in self.rows}
+        engine, ceiling = (
+            rows[name].images_per_s * self.gflop for name in (ENGINE, CEILING)
         )
-        if not served or not bare:
-            return []
-        return [f"p50 of {EMBEDDINGS}, 1 client / {BARE_1}: {served / bare:.2f}"]
+        return (
+            f"engine: {engine:.0f} GFLOP/s at {self.gflop:.1f} GFLOP a picture; best"
+            f" matrix product: {ceiling:.0f} GFLOP/s at {rows[CEILING].note}"
+        )
+
+    def _overload(self) -> str:
+        [row] = [row for row in self.rows if row.name == OVERLOAD]
+        answers = ", ".join(f"{n} x {status}" for status, n in row.answers.items())
+        start, peak, end = row.rss_mib
+        return (
+            f"{row.name}: {answers}; RSS {start:.0f} MiB when the first round began,"
+            f" at most {peak:.0f}, {end:.0f} when the last ended"
+        )
 
 
 def _cells(row: Figures) -> list[str]:
@@ -120,8 +142,9 @@ def _cells(row: Figures) -> list[str]:
         _number(row.p50_ms, 1),
         _number(row.p99_ms, 1),
         _number(row.to_handwritten, 2),
+        _number(row.to_litserve, 2),
         _number(row.to_bare, 2),
-        _number(row.peak_rss_mib, 0),
+        _number(row.rss_mib[1], 0),
         "-" if row.client_cpu_percent is None else f"{row.client_cpu_percent:.0f} %",
         str(row.errors),
     ]

@@ -1,39 +1,25 @@
-"""One run: make the model, start the processes, measure in rounds."""
+"""One run: start everything, measure in rounds."""
 
-import subprocess
-import sys
 import tempfile
-from collections.abc import Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
-from benchmarks.agreement import engine_of, lowest_cosine
+from benchmarks.aims import reached
+from benchmarks.bench import opened
+from benchmarks.figures import Round, figures
 from benchmarks.machine import this_commit, this_machine
-from benchmarks.pictures import read_pictures, write_pictures
-from benchmarks.processes import ROOT, MeasuringError, Server, serving, working
+from benchmarks.model import flop
+from benchmarks.processes import ROOT
 from benchmarks.result import Result
-from benchmarks.rows import (
-    ASSETS,
-    EMBEDDINGS,
-    ENGINES,
-    HANDWRITTEN,
-    RAW,
-    Row,
-    Stretch,
-    figures,
-    measure_row,
-    plan,
-)
+from benchmarks.rows import Row, Stretch, measure_row, plan
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 VIT_S_LAYERS = 12
-_COMPARED = 8
-_SAME_COSINE = 0.999  # the parity that dinoserve asks of its own engines
+_FEWEST_WAITING = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +39,11 @@ class Options:
     layers: int
 
     @property
+    def limit(self) -> int:
+        """How many pictures dinoserve lets wait: a few batches, every client's."""
+        return max(_FEWEST_WAITING, *self.clients)
+
+    @property
     def command(self) -> str:
         """What to type to run the same again."""
         clients = ",".join(map(str, self.clients))
@@ -64,16 +55,13 @@ class Options:
     @property
     def model(self) -> str:
         """What is measured, in words."""
-        cut = "" if self.layers == VIT_S_LAYERS else f" cut to {self.layers} layers"
-        return f"DINOv3 ViT-S/16{cut}, random weights, 224 px"
+        return model_words(self.layers)
 
 
-class _Bench(NamedTuple):
-    """Everything that runs, ready to be measured."""
-
-    rows: list[Row]
-    lowest_cosine: float
-    engine: str
+def model_words(layers: int) -> str:
+    """Say which model has so many transformer blocks."""
+    cut = "" if layers == VIT_S_LAYERS else f" cut to {layers} layers"
+    return f"DINOv3 ViT-S/16{cut}, random weights, 224 px"
 
 
 def run(options: Options, console: Console) -> Result:
@@ -84,93 +72,34 @@ def run(options: Options, console: Console) -> Result:
             not compute the same thing.
     """
     load, _, _ = psutil.getloadavg()
+    commit = this_commit(ROOT)  # now: a commit while it runs is not what is measured
+    status = console.status("making the model, starting the servers …")
     with (
         tempfile.TemporaryDirectory(prefix="dinoserve-bench-") as folder,
-        _bench(Path(folder), options, console) as bench,
+        status,
+        opened(Path(folder), options.layers, options.limit) as bench,
     ):
-        rounds = _measure(bench.rows, options, console)
+        status.stop()
+        rows = plan(bench.cast, options.clients, options.limit)
+        rounds = _measure(rows, options, console)
     return Result(
         model=f"{options.model}; dinoserve and bare: {bench.engine}",
         machine=this_machine(),
         date=datetime.now(UTC).date(),
         command=options.command,
-        commit=this_commit(ROOT),
+        commit=commit,
         load=load,
         rounds=options.rounds,
         seconds=options.seconds,
+        gflop=flop(options.layers) / 1e9,
         lowest_cosine=bench.lowest_cosine,
-        rows=figures(bench.rows, rounds),
+        rows=figures(rows, rounds),
+        reached=reached(rounds, max(options.clients), options.limit),
+        notes=bench.notes,
     )
 
 
-@contextmanager
-def _bench(folder: Path, options: Options, console: Console) -> Generator[_Bench]:
-    model, pictures = folder / "vit-s-16", folder / "pictures"
-    with ExitStack() as stack:
-        with console.status("making the model, starting the servers …"):
-            _make_model(model, options.layers)
-            write_pictures(pictures)
-            servers = _start_servers(stack, folder, model)
-            client = stack.enter_context(
-                working("benchmarks.client", str(pictures), log=folder / "client.log")
-            )
-            bare = {
-                engine: stack.enter_context(
-                    working(
-                        "benchmarks.bare",
-                        *(str(model), str(pictures), engine),
-                        log=folder / f"bare-{engine}.log",
-                    )
-                )
-                for engine in ENGINES
-            }
-            cosine = _agreed(servers, pictures)
-            engine = engine_of(servers[EMBEDDINGS].url)
-        yield _Bench(plan(servers, client, bare, options.clients), cosine, engine)
-
-
-def _agreed(servers: dict[str, Server], pictures: Path) -> float:
-    cosine = lowest_cosine(
-        servers[EMBEDDINGS].url,
-        servers[HANDWRITTEN].url,
-        read_pictures(pictures)[:_COMPARED],
-    )
-    if cosine < _SAME_COSINE:
-        raise MeasuringError(
-            f"the servers' vectors of a picture differ (cosine {cosine:.4f}), so their"
-            " speeds cannot be compared"
-        )
-    return cosine
-
-
-def _make_model(folder: Path, layers: int) -> None:
-    # A process of its own: this one must not hold torch while others are measured.
-    command = [sys.executable, "-m", "benchmarks.model", str(folder), str(layers)]
-    subprocess.run(command, cwd=ROOT, check=True)
-
-
-def _start_servers(stack: ExitStack, folder: Path, model: Path) -> dict[str, Server]:
-    settings = {
-        "DINOSERVE_DATA": "var",
-        "DINOSERVE_MODEL": str(model),
-        "DINOSERVE_DEVICE": "cpu",
-        "DINOSERVE_LOG_LEVEL": "warning",
-    }
-    ours = stack.enter_context(
-        serving(
-            ["-m", "dinoserve", "serve", "--port", "0"], folder / "dinoserve", settings
-        )
-    )
-    script = str(ROOT / "benchmarks" / "peers" / "handwritten.py")
-    handwritten = stack.enter_context(
-        serving([script, str(model)], folder / "handwritten")
-    )
-    return {EMBEDDINGS: ours, RAW: ours, ASSETS: ours, HANDWRITTEN: handwritten}
-
-
-def _measure(
-    rows: Sequence[Row], options: Options, console: Console
-) -> list[dict[Row, Stretch]]:
+def _measure(rows: Sequence[Row], options: Options, console: Console) -> list[Round]:
     warm_up = [row for row in rows if row.clients in {0, max(options.clients)}]
     columns = (
         *Progress.get_default_columns(),
@@ -191,7 +120,10 @@ def _measure(
         for row in warm_up:
             measured(row, "warm-up")
         return [
-            {row: measured(row, f"round {number}") for row in _order(rows, number)}
+            {
+                (row.name, row.clients): measured(row, f"round {number}")
+                for row in _order(rows, number)
+            }
             for number in range(1, options.rounds + 1)
         ]
 

@@ -70,4 +70,7 @@ SHAPES = {
     "handwritten": Shape(
         "/embed", "application/json", b'{"image":"', b'"}', is_base64=True
     ),
+    "litserve": Shape(
+        "/predict", "application/json", b'{"image":"', b'"}', is_base64=True
+    ),
 }
