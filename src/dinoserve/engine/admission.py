@@ -40,15 +40,18 @@ class Admission:
         metrics.oldest_seconds.set_function(lambda: self.load().oldest_s)
 
     def load(self) -> EngineLoad:
-        """Return how many permits are held, by whom, and the longest for how long."""
+        """Return how many permits are held, by whom, and for how long they will be."""
         oldest_s = 0.0
         if self._since:
             oldest_s = time.perf_counter() - min(self._since.values())
+        waiting = sum(self._held.values())
+        wait_s = math.ceil(waiting * self.image_s)
         return EngineLoad(
-            waiting=sum(self._held.values()),
+            waiting=waiting,
             capacity=self._limits["interactive"],
             bulk=self._held["bulk"],
             oldest_s=oldest_s,
+            retry_after_s=max(1, min(_MAX_RETRY_S, wait_s)),
         )
 
     @contextmanager
@@ -89,8 +92,7 @@ class Admission:
             raise self._overloaded(f"{held} {who} images are waiting; {limit} may.")
 
     def _overloaded(self, detail: str) -> OverloadedError:
-        wait_s = math.ceil(self.load().waiting * self.image_s)
-        return OverloadedError(detail, retry_after_s=max(1, min(_MAX_RETRY_S, wait_s)))
+        return OverloadedError(detail, retry_after_s=self.load().retry_after_s)
 
     def _learn(self, image_s: float) -> None:
         # Little's law: time in the system over images in it is seconds per image.

@@ -79,12 +79,15 @@ class EngineLoad(NamedTuple):
         capacity: how many it would admit.
         bulk: those waiting that are bulk, see `domain.urgency`.
         oldest_s: seconds since the oldest of them was admitted; 0 if none waits.
+        retry_after_s: seconds until those waiting are answered, as far as can be told
+            from the last ones; at least 1.
     """
 
     waiting: int
     capacity: int
     bulk: int
     oldest_s: float
+    retry_after_s: int = 1
 
 
 class Embedder(Protocol):

@@ -7,10 +7,15 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 
+from dinoserve.errors import OverloadedError
 from dinoserve.services import Services
 from dinoserve.telemetry import Metrics
+from dinoserve.web.forms import JSON, media_type_of
 
 _T = TypeVar("_T")
+
+# 64 ids with their quotes are 2.3 kB; an image in base64 is seldom this small.
+_SHORT_BYTES = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +54,33 @@ def metrics(request: Request) -> Metrics:
     return request.app.state.metrics
 
 
+async def refuse_when_full(request: Request) -> None:
+    """Refuse images before they are read while the engine admits none.
+
+    Reading and parsing them would cost those who were admitted. A short body of JSON
+    passes: it may hold nothing but ids, whose vectors are stored.
+
+    Raises:
+        OverloadedError: the engine is full.
+    """
+    load = services(request).models.load
+    if load.waiting < load.capacity or _may_be_ids(request):
+        return
+    raise OverloadedError(
+        f"{load.waiting} images are waiting; {load.capacity} may.",
+        retry_after_s=load.retry_after_s,
+    )
+
+
+def _may_be_ids(request: Request) -> bool:
+    length = request.headers.get("content-length", "")
+    is_short = length.isdecimal() and int(length) <= _SHORT_BYTES
+    return is_short and media_type_of(request) in {"", JSON}
+
+
 ServicesDep = Annotated[Services, Depends(services)]
 OptionsDep = Annotated[WebOptions, Depends(options)]
+NotWhenFull = Depends(refuse_when_full)
 MetricsDep = Annotated[Metrics, Depends(metrics)]
 
 

@@ -19,7 +19,7 @@ from dinoserve.ports import AssetChanges
 from dinoserve.services.assets import Uploaded
 from dinoserve.web.bodies import json_body, read_json
 from dinoserve.web.content import portion
-from dinoserve.web.deps import ServicesDep, unless_caller_leaves
+from dinoserve.web.deps import NotWhenFull, ServicesDep, unless_caller_leaves
 from dinoserve.web.problems import IMAGE_FAULTS, responses
 from dinoserve.web.schemas import (
     AssetView,
@@ -96,6 +96,7 @@ class AssetPatch(Body):
 
 @router.post(
     "",
+    dependencies=[NotWhenFull],
     status_code=201,
     openapi_extra=UPLOAD_BODY,
     responses={200: {"model": AssetView, "description": "It was already there."}}

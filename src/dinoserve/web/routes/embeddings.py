@@ -18,7 +18,12 @@ from dinoserve.errors import (
 )
 from dinoserve.ports import ModelCard
 from dinoserve.services.embeddings import Computed
-from dinoserve.web.deps import OptionsDep, ServicesDep, unless_caller_leaves
+from dinoserve.web.deps import (
+    NotWhenFull,
+    OptionsDep,
+    ServicesDep,
+    unless_caller_leaves,
+)
 from dinoserve.web.embedding_requests import EMBEDDINGS_BODY, read_wanted
 from dinoserve.web.problems import IMAGE_FAULTS, openai_responses
 
@@ -50,9 +55,10 @@ class EmbeddingsResponse(BaseModel):
     usage: Usage
 
 
-@router.post("/embeddings", include_in_schema=False)
+@router.post("/embeddings", include_in_schema=False, dependencies=[NotWhenFull])
 @router.post(
     "/v1/embeddings",
+    dependencies=[NotWhenFull],
     response_model=EmbeddingsResponse,
     openapi_extra=EMBEDDINGS_BODY,
     responses=openai_responses(

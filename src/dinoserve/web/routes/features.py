@@ -24,7 +24,12 @@ from dinoserve.services.features import (
     SimilarityMap,
 )
 from dinoserve.web.bodies import json_body, read_json
-from dinoserve.web.deps import OptionsDep, ServicesDep, unless_caller_leaves
+from dinoserve.web.deps import (
+    NotWhenFull,
+    OptionsDep,
+    ServicesDep,
+    unless_caller_leaves,
+)
 from dinoserve.web.feature_answers import (
     about,
     entries_of,
@@ -141,6 +146,7 @@ class SimilarityMapAnswer(Described):
 
 @router.post(
     "",
+    dependencies=[NotWhenFull],
     response_model=FeaturesAnswer,
     openapi_extra=FEATURES_BODY,
     responses=_FILES | _FAULTS,
@@ -178,6 +184,7 @@ def _file(images: Sequence[ImageFeatures], asked: FeaturesRequest) -> Response:
 
 @router.post(
     "/pca",
+    dependencies=[NotWhenFull],
     response_model=PcaAnswer,
     openapi_extra=PCA_BODY,
     responses=_PICTURE | _FAULTS,
@@ -210,6 +217,7 @@ async def show_components(
 
 @router.post(
     "/similarity-map",
+    dependencies=[NotWhenFull],
     response_model=SimilarityMapAnswer,
     openapi_extra=json_body(SimilarityMapRequest),
     responses=_PICTURE | _FAULTS,
