@@ -1,0 +1,5 @@
+"""The document store in MongoDB."""
+
+from dinoserve.adapters.mongo.documents import MongoDocuments
+
+__all__ = ["MongoDocuments"]

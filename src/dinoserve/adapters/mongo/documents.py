@@ -1,0 +1,128 @@
+"""`MongoDocuments`: the port's methods, each one call of the database."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from typing import Self
+
+from dinoserve.adapters.mongo import assets, embeddings, garbage, schema
+from dinoserve.adapters.mongo.database import Database, connect, survey
+from dinoserve.domain.assets import Asset, Filter
+from dinoserve.domain.paging import AssetQuery, Page
+from dinoserve.domain.recipes import Recipe
+from dinoserve.domain.vectors import Embedding, Vector
+from dinoserve.ports import AssetChanges, IndexEntry, Survey
+
+
+class MongoDocuments:
+    """`ports.DocumentStore` in MongoDB; see there for what methods do.
+
+    Every write is journaled by a majority of the replica set before it is
+    acknowledged. Every call is answered within `database.ANSWER_S` seconds; a write
+    may wait for its turn before, `database.TURN_S` seconds at most.
+
+    Raises:
+        UnavailableError: MongoDB failed or cannot be reached (every method). A write
+            that was answered so may have happened.
+        StorageFullError: disk or quota are full (every method that writes).
+        InvalidInputError: text that is not Unicode, or a record above 16 MiB.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str) -> AsyncGenerator[Self]:
+        """Open the database that a `mongodb://` or `mongodb+srv://` URL names.
+
+        Collections and indexes that are missing are created.
+
+        Raises:
+            StartUpError: the server cannot be reached, is no replica set or refuses
+                the user; or the database is newer than this code, and left untouched.
+        """
+        async with connect(url) as database:
+            yield cls(database)
+
+    @staticmethod
+    async def survey(url: str) -> Survey:
+        """Return what stands behind the URL; errors as `open`, nothing is changed."""
+        return await survey(url)
+
+    async def add(self, asset: Asset, embedding: Embedding | None) -> bool:
+        """Store asset and embedding together; return True if the asset is new."""
+        return await self._database.transact(assets.add, asset, embedding)
+
+    async def get(self, ids: Collection[str]) -> dict[str, Asset]:
+        """Return the assets by id, absent ones left out."""
+        return await self._database.run(assets.get, ids)
+
+    async def find(self, query: AssetQuery) -> Page:
+        """Return a page, newest first, then by descending id."""
+        return await self._database.run(assets.find, query)
+
+    async def ids(self, collection: str, where: Filter) -> set[str]:
+        """Return the ids of every asset of the collection that matches."""
+        return await self._database.run(assets.ids, collection, where)
+
+    async def update(self, asset_id: str, changes: AssetChanges) -> Asset:
+        """Return the asset after the change; absent: AssetNotFoundError."""
+        return await self._database.transact(assets.update, asset_id, changes)
+
+    async def remove(self, asset_id: str) -> Asset:
+        """Erase and return the asset; absent: AssetNotFoundError."""
+        return await self._database.transact(assets.remove, asset_id)
+
+    async def put(self, embedding: Embedding) -> None:
+        """Store or replace the embedding; absent asset: AssetNotFoundError."""
+        await self._database.transact(embeddings.put, embedding)
+
+    async def vectors(self, ids: Collection[str], recipe: str) -> dict[str, Vector]:
+        """Return read-only float32 vectors by asset id, absent ones left out."""
+        return await self._database.run(embeddings.vectors, ids, recipe)
+
+    async def scan(self, recipe: str) -> AsyncIterator[Sequence[IndexEntry]]:
+        """Yield every vector of the recipe, `embeddings.BATCH` at a time."""
+        run = self._database.run
+        cursor = await run(embeddings.scan, recipe)
+        try:
+            while entries := await run(embeddings.batch, cursor):
+                yield entries
+        finally:
+            await run(embeddings.end, cursor)
+
+    async def counts(
+        self, collection: str | None = None, lacking: str | None = None
+    ) -> dict[str, int]:
+        """Return how many embeddings each recipe id has; none: left out."""
+        return await self._database.run(embeddings.counts, collection, lacking)
+
+    async def save_recipe(self, recipe: Recipe) -> None:
+        """Keep the recipe's contents under its id; twice is the same as once."""
+        await self._database.transact(embeddings.save_recipe, recipe)
+
+    async def recipes(self) -> list[Recipe]:
+        """Return every recipe kept, as first kept."""
+        return await self._database.run(embeddings.recipes)
+
+    async def mark(self, sha256: str) -> bool:
+        """Note that bytes may soon have no asset; False: they are being erased."""
+        return await self._database.run(garbage.mark, sha256)
+
+    async def unreferenced(self, older_s: float = 0) -> list[str]:
+        """Return the digests that were marked so long ago and that no asset has."""
+        return await self._database.run(garbage.unreferenced, older_s)
+
+    async def claim(self, sha256: str, older_s: float) -> bool:
+        """Claim an old mark; False: there is none, or an asset has the bytes."""
+        before = await self._database.run(garbage.limits, older_s)
+        return await self._database.transact(garbage.claim, sha256, before)
+
+    async def clear(self, sha256: str) -> None:
+        """Take a claimed mark off; else nothing happens."""
+        await self._database.run(garbage.clear, sha256)
+
+    async def ping(self) -> str:
+        """Return e.g. `MongoDB 8.0.4, schema 1`, as the server tells."""
+        number = await self._database.run(schema.version)
+        return f"MongoDB {await self._database.server_version()}, schema {number}"

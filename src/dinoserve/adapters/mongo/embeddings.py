@@ -1,0 +1,131 @@
+"""Embeddings and recipes in MongoDB: what is done for `ports.EmbeddingStore`."""
+
+from collections.abc import Collection
+from dataclasses import asdict
+
+from pymongo.asynchronous.cursor import AsyncCursor
+
+from dinoserve.adapters.mongo.records import (
+    Document,
+    asset_of,
+    embedding_id,
+    packed,
+    reference,
+    unpacked,
+)
+from dinoserve.adapters.mongo.schema import Documents
+from dinoserve.domain.recipes import Recipe
+from dinoserve.domain.vectors import Embedding, Vector
+from dinoserve.errors import AssetNotFoundError
+from dinoserve.ports import IndexEntry
+
+# 8 MiB a batch of the widest DINOv3 vectors (4096 numbers).
+BATCH = 512
+
+
+async def put(database: Documents, embedding: Embedding) -> None:
+    """Store or replace; absent asset: AssetNotFoundError. Needs a transaction."""
+    others = {
+        "$filter": {
+            "input": "$embeddings",
+            "cond": {"$ne": ["$$this.recipe", {"$literal": embedding.recipe}]},
+        }
+    }
+    own = {"$literal": [reference(embedding)]}
+    asset = await database.assets.find_one_and_update(
+        {"_id": embedding.asset_id},
+        [{"$set": {"embeddings": {"$concatArrays": [others, own]}}}],
+        projection={"collection": True},
+    )
+    if asset is None:
+        raise AssetNotFoundError(f"No asset has the id {embedding.asset_id}.")
+    await put_vector(database, asset["collection"], embedding)
+
+
+async def put_vector(
+    database: Documents, collection: str, embedding: Embedding
+) -> None:
+    """Store or replace the vector alone, of an asset that names it already."""
+    key = embedding_id(embedding.asset_id, embedding.recipe)
+    await database.embeddings.replace_one(
+        {"_id": key},
+        {
+            "_id": key,
+            "recipe": embedding.recipe,
+            "collection": collection,
+            "vector": packed(embedding.vector),
+        },
+        upsert=True,
+    )
+
+
+async def remove(database: Documents, asset_id: str, recipes: Collection[str]) -> None:
+    """Erase the vectors of an asset."""
+    keys = [embedding_id(asset_id, recipe) for recipe in recipes]
+    await database.embeddings.delete_many({"_id": {"$in": keys}})
+
+
+async def vectors(
+    database: Documents, ids: Collection[str], recipe: str
+) -> dict[str, Vector]:
+    """Return float32 vectors by asset id, absent ones left out."""
+    keys = [embedding_id(asset_id, recipe) for asset_id in ids]
+    cursor = database.embeddings.find({"_id": {"$in": keys}}, {"vector": True})
+    return {asset_of(one["_id"]): unpacked(one["vector"]) async for one in cursor}
+
+
+async def scan(database: Documents, recipe: str) -> AsyncCursor[Document]:
+    """Return a cursor over every vector of the recipe; nothing is read yet.
+
+    It has no order: a vector that is replaced meanwhile keeps its place.
+    """
+    return database.embeddings.find({"recipe": recipe}).batch_size(BATCH)
+
+
+async def batch(_: Documents, cursor: AsyncCursor[Document]) -> list[IndexEntry]:
+    """Return up to `BATCH` further entries of a scan; none: it has ended."""
+    return [
+        IndexEntry(one["collection"], asset_of(one["_id"]), unpacked(one["vector"]))
+        for one in await cursor.to_list(BATCH)
+    ]
+
+
+async def end(_: Documents, cursor: AsyncCursor[Document]) -> None:
+    """Let the server forget a scan, however far it came."""
+    await cursor.close()
+
+
+async def counts(
+    database: Documents, collection: str | None, lacking: str | None
+) -> dict[str, int]:
+    """Return how many embeddings each recipe id has."""
+    meant: Document = {}
+    if collection is not None:
+        meant["collection"] = collection
+    if lacking is not None:
+        meant["embeddings.recipe"] = {"$ne": lacking}
+    cursor = await database.assets.aggregate(
+        [
+            {"$match": meant},
+            {"$unwind": "$embeddings"},
+            {"$group": {"_id": "$embeddings.recipe", "count": {"$sum": 1}}},
+        ]
+    )
+    return {one["_id"]: one["count"] async for one in cursor}
+
+
+async def save_recipe(database: Documents, recipe: Recipe) -> None:
+    """Keep the recipe under its id; twice is the same. Needs a transaction."""
+    if await database.recipes.find_one({"_id": recipe.id}):
+        return
+    last = await database.recipes.find_one(sort=[("position", -1)])
+    position = last["position"] + 1 if last else 1
+    await database.recipes.insert_one(
+        {"_id": recipe.id, "position": position, "contents": asdict(recipe)}
+    )
+
+
+async def recipes(database: Documents) -> list[Recipe]:
+    """Return every recipe kept, as first kept."""
+    cursor = database.recipes.find(sort=[("position", 1)])
+    return [Recipe(**one["contents"]) async for one in cursor]
