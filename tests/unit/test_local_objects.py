@@ -6,12 +6,13 @@ import errno
 import hashlib
 import os
 import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import obstore.exceptions
 import pytest
 
-from dinoserve.adapters.objects import LocalObjects, translate
+from dinoserve.adapters.objects import LocalObjects
+from dinoserve.adapters.objects.files import translate
 from dinoserve.errors import StorageFullError, UnavailableError
 from small_disk import small_disk
 
@@ -64,7 +65,8 @@ async def test_a_write_syncs_the_file_and_every_folder_above_it(
     monkeypatch.setattr(os, "fsync", recorded)
     await objects.put(SHA256, DATA)
     root = tmp_path / "objects"
-    assert synced == [file, file.parent, file.parent.parent, root, tmp_path]
+    beside = file.with_name(f"{SHA256}#1")
+    assert synced == [beside, file.parent, file.parent.parent, root, tmp_path]
 
 
 @pytest.mark.parametrize("damage", [b"", DATA[:-1], b"x" * len(DATA)])
@@ -144,7 +146,7 @@ async def test_a_delete_waits_for_a_write_whose_caller_has_left(
     deleting = asyncio.create_task(objects.delete(SHA256))
     for _ in range(5):
         assert await objects.ping()
-    assert file.exists()
+    assert file.with_name(f"{SHA256}#1").exists()
     opened.set()
     await deleting
     assert files_below(tmp_path) == []
@@ -179,18 +181,20 @@ async def test_the_reserve_is_never_filled(tmp_path: Path) -> None:
         (errno.EIO, UnavailableError),
     ],
 )
+@pytest.mark.parametrize("before", [0, 1, 4])
 async def test_a_sync_that_fails_leaves_nothing_stored(
     objects: LocalObjects,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     code: int,
     kind: type[UnavailableError],
+    before: int,
 ) -> None:
-    failing = iter([OSError(code, "the disk fails")])
+    outcomes = iter([None] * before + [OSError(code, "the disk fails")])
     fsync = os.fsync
 
     def fails_once(descriptor: int) -> None:
-        for error in failing:
+        if error := next(outcomes, None):
             raise error
         fsync(descriptor)
 
@@ -201,21 +205,71 @@ async def test_a_sync_that_fails_leaves_nothing_stored(
     assert files_below(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        kind
-        for kind in vars(obstore.exceptions).values()
-        if isinstance(kind, type) and issubclass(kind, Exception)
-    ],
-)
-def test_every_exception_of_obstore_is_told_as_unavailable(
-    kind: type[Exception],
-) -> None:
+@pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.ENOENT, errno.ENOSPC])
+def test_no_failure_of_the_disk_tells_a_path(code: int) -> None:
     with pytest.raises(UnavailableError) as caught, translate():
-        raise kind("/a/path/of/the/server")
+        raise OSError(code, "it fails", "/a/path/of/the/server")
     assert caught.value.port == "objects"
     assert "/a/path" not in caught.value.detail
+
+
+async def test_a_failed_write_leaves_what_was_there_before(
+    objects: LocalObjects, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await objects.put(SHA256, DATA)
+
+    def failing(_: int) -> None:
+        raise OSError(errno.EIO, "the disk fails")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", failing)
+        with pytest.raises(UnavailableError):
+            await objects.put(SHA256, DATA)
+    assert file.read_bytes() == DATA
+
+
+async def test_a_stream_is_in_no_place_before_it_is_whole(
+    objects: LocalObjects, file: Path
+) -> None:
+    seen: list[bool] = []
+
+    async def stream() -> AsyncIterator[bytes]:
+        for start in range(0, len(DATA), 1000):
+            yield DATA[start : start + 1000]
+            seen.append(file.exists())
+
+    await objects.put(SHA256, stream())
+    assert set(seen) == {False}
+    assert file.read_bytes() == DATA
+
+
+@pytest.mark.needs("tmpfs")
+@pytest.mark.parametrize(
+    ("reserve_bytes", "told"), [(0, "nothing was stored"), (500_000, "500000 bytes")]
+)
+async def test_a_stream_that_fills_the_disk_stores_nothing_and_says_so(
+    tmp_path: Path, reserve_bytes: int, told: str
+) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(100_000)
+
+    with small_disk(tmp_path) as disk:
+        objects = LocalObjects(disk / "objects", reserve_bytes)
+        with pytest.raises(StorageFullError, match=told):
+            await objects.put(SHA256, endless())
+        assert files_below(disk) == []
+
+
+async def test_a_scan_passes_over_what_is_no_object(
+    objects: LocalObjects, file: Path, tmp_path: Path
+) -> None:
+    await objects.put(SHA256, DATA)
+    file.with_name(f"{SHA256}#1").write_bytes(b"torn")
+    (tmp_path / "objects" / "lost+found").mkdir()
+    (tmp_path / "objects" / "ab" / "cd").mkdir(parents=True)
+    (tmp_path / "objects" / "ab" / "cd" / "note.txt").touch()
+    assert [entry.sha256 async for entry in objects.scan()] == [SHA256]
 
 
 async def test_a_folder_that_is_gone_does_not_answer(

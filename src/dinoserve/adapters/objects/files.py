@@ -1,0 +1,135 @@
+"""Files that are whole or absent, and synced before anyone is told of them."""
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from dinoserve.adapters.objects.formats import Encoder
+from dinoserve.errors import StorageFullError, UnavailableError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+@contextmanager
+def translate() -> Generator[None]:
+    """Turn what the disk raises inside the block into errors of the port.
+
+    Raises:
+        StorageFullError: the disk or quota is full.
+        UnavailableError: any other failure, a missing object included.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UnavailableError(
+            "The bytes of this asset are missing from the object store.", port="objects"
+        ) from error
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StorageFullError(
+                "The disk under the objects is full; nothing was stored. Try again"
+                " when space has been made.",
+                port="objects",
+            ) from error
+        raise UnavailableError(
+            "The object store did not answer; try again.", port="objects"
+        ) from error
+
+
+async def on_disk(work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Return what the work returns, done in a thread; errors as `translate`."""
+    with translate():
+        return await asyncio.to_thread(work, *args, **kwargs)
+
+
+class Write:
+    """One file on its way: written beside its place, then synced and put there.
+
+    Args:
+        path: its place.
+        top: a folder above it that exists; that one and all between are synced.
+        encoder: what the bytes go through.
+    """
+
+    def __init__(self, path: Path, top: Path, encoder: Encoder) -> None:
+        self._path = path
+        self._top = top
+        self._encoder = encoder
+        self._beside = path.with_name(f"{path.name}#1")
+        self._is_new = not path.exists()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._beside.open("wb")
+
+    def add(self, data: bytes) -> None:
+        """Write more bytes."""
+        self._file.write(self._encoder.update(data))
+
+    def finish(self) -> None:
+        """Put the file in its place; return when it and its folders are synced."""
+        self._file.write(self._encoder.finish())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._beside.replace(self._path)
+        sync_folders(self._path, self._top)
+
+    def undo(self) -> None:
+        """Leave nothing of the write; what was there before it stays."""
+        with suppress(OSError):  # what could not be flushed is not wanted
+            self._file.close()
+        self._beside.unlink(missing_ok=True)
+        if self._is_new:
+            erase(self._path)
+
+
+def sync_folders(path: Path, top: Path) -> None:
+    """Sync every folder from the file's own up to the top one."""
+    depth = len(path.relative_to(top).parts)
+    for folder in list(path.parents)[:depth]:
+        _sync(folder)
+
+
+def erase(path: Path) -> None:
+    """Remove the file and what killed writes left beside it; absent: no error."""
+    for left in [path, *path.parent.glob(f"{path.name}#*")]:
+        left.unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        _sync(path.parent)
+
+
+def size_of(path: Path) -> int | None:
+    """Return the file's bytes. Absent: None."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def folders(folder: Path) -> list[Path]:
+    """Return the folders of the first level, `00` to `ff`, that exist."""
+    return [path for path in sorted(folder.glob("??")) if path.is_dir()]
+
+
+def files(folder: Path) -> Iterator[Path]:
+    """Yield the files of a folder of the first level."""
+    yield from folder.glob("??/*")
+
+
+def check_writable(folder: Path) -> None:
+    """Pass if new files can be made in the folder; else OSError."""
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OSError(errno.EACCES, "not writable", str(folder))
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
