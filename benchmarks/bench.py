@@ -107,6 +107,8 @@ def dinoserve(folder: Path, model: Path, limit: int) -> Generator[Server]:
         "DINOSERVE_MODEL": str(model),
         "DINOSERVE_DEVICE": "cpu",
         "DINOSERVE_LOG_LEVEL": "warning",
+        # The same pictures come again and again; what is measured is computing them.
+        "DINOSERVE_CACHE_BYTES": "0",
         "DINOSERVE_MAX_WAITING_IMAGES": str(limit),
     }
     command = ["-m", "dinoserve", "serve", "--port", "0"]

@@ -41,6 +41,7 @@ def images_per_s(
         "DINOSERVE_MODEL": str(folder / "model"),
         "DINOSERVE_DATA": str(folder / "data"),
         "DINOSERVE_DEVICE": device,
+        "DINOSERVE_CACHE_BYTES": "0",
         "DINOSERVE_MAX_WAITING_IMAGES": str(max(256, 2 * clients)),
     }
     command = ["-m", "dinoserve", "serve", "--port", "0"]

@@ -50,7 +50,9 @@ class GuardedForward(StubForward):
     def prefix_tokens(self) -> int:
         return 1
 
-    def recipe(self, framing: Framing) -> Recipe:
+    def recipe(self, framing: Framing | None = None) -> Recipe:
+        if framing is None:
+            return self.card.recipe
         return replace(self.card.recipe, preprocessing=f"{framing.size}-{framing.fit}")
 
     def prepare(self, image: DecodedImage, framing: Framing | None = None) -> Prepared:

@@ -6,7 +6,15 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
+
+MONGODB_URL = "DINOSERVE_TEST_MONGODB_URL"
+MONGODB_SERVER = Path(__file__).parents[1] / ".venv/servers/bin/secantusd-py"
+S3_URL = "DINOSERVE_TEST_S3_URL"
+MOTO_SERVER = Path(__file__).parents[1] / ".venv/servers/bin/moto_server"
+_CEPH = ("ceph", "ceph-mon", "ceph-osd", "radosgw", "radosgw-admin")
+REDIS_URL = "DINOSERVE_TEST_REDIS_URL"
 
 
 class Need(NamedTuple):
@@ -33,6 +41,18 @@ def _can_mount_tmpfs() -> bool:
         return subprocess.run(["umount", folder], check=False).returncode == 0
 
 
+def _has_mongodb() -> bool:
+    return bool(os.environ.get(MONGODB_URL)) or MONGODB_SERVER.exists()
+
+
+def _has_ceph() -> bool:
+    return os.geteuid() == 0 and all(shutil.which(name) for name in _CEPH)
+
+
+def _has_s3() -> bool:
+    return bool(os.environ.get(S3_URL)) or _has_ceph()
+
+
 def _has_torchvision() -> bool:
     return importlib.util.find_spec("torchvision") is not None
 
@@ -47,6 +67,28 @@ NEEDS = {
     ),
     "torchvision": Need(
         _has_torchvision, "pip install torchvision (no CPU build exists)", False
+    ),
+    "mongodb": Need(
+        _has_mongodb,
+        "`make test` installs the test server of tests/servers.txt beside the tests; if"
+        " it is no longer offered, name a real one in DINOSERVE_TEST_MONGODB_URL",
+        True,
+    ),
+    "moto": Need(
+        MOTO_SERVER.exists,
+        "`make test` installs the test server of tests/servers.txt beside the tests",
+        True,
+    ),
+    "ceph": Need(_has_ceph, "as root, make servers", True),
+    "s3": Need(
+        _has_s3,
+        f"as root, make servers; or name a real bucket in {S3_URL}",
+        True,
+    ),
+    "redis": Need(
+        lambda: shutil.which("redis-server") is not None,
+        "as root, make servers",
+        True,
     ),
     "real-weights": Need(
         lambda: "DINOSERVE_TEST_WEIGHTS" in os.environ,

@@ -26,8 +26,17 @@ class Metrics:
         batch_images: images per forward.
         images: images by outcome: `embedded`, `refused`, `failed`, `dropped`.
         waiting: images admitted to the engine and not yet answered.
+        waiting_bulk: those of them that are bulk.
+        oldest_seconds: since the oldest of them was admitted; 0 if none waits.
+        batch_tokens_limit: tokens that may share a forward; lower once memory ran out.
         fallbacks: engines passed over at load, see `engine.fastest`.
         engine_healthy: 1 if the last forward worked.
+        cache_hits: values found, by kind and level: `local`, `shared`.
+        cache_misses: values found in no level, by kind.
+        cache_evictions: values that gave way in this process, by kind.
+        cache_bytes: held in this process, by kind.
+        cache_refused: values of the shared cache that failed their checksum.
+        cache_shared_up: 1 if the shared cache answered last.
     """
 
     def __init__(self) -> None:
@@ -67,6 +76,21 @@ class Metrics:
             "Images admitted and not yet answered",
             registry=registry,
         )
+        self.waiting_bulk = Gauge(
+            "dinoserve_engine_waiting_bulk_images",
+            "Bulk images admitted and not yet answered",
+            registry=registry,
+        )
+        self.oldest_seconds = Gauge(
+            "dinoserve_engine_oldest_seconds",
+            "Seconds since the oldest waiting image was admitted",
+            registry=registry,
+        )
+        self.batch_tokens_limit = Gauge(
+            "dinoserve_engine_batch_tokens_limit",
+            "Tokens that may share a forward",
+            registry=registry,
+        )
         self.fallbacks = Counter(
             "dinoserve_engine_fallbacks",
             "Engines that did not prove equal to float32 and were passed over",
@@ -76,6 +100,43 @@ class Metrics:
         self.engine_healthy = Gauge(
             "dinoserve_engine_healthy",
             "1 if the last forward worked",
+            registry=registry,
+        )
+        self._count_cache(registry)
+
+    def _count_cache(self, registry: CollectorRegistry) -> None:
+        self.cache_hits = Counter(
+            "dinoserve_cache_hits",
+            "Values found in the cache",
+            ["kind", "level"],
+            registry=registry,
+        )
+        self.cache_misses = Counter(
+            "dinoserve_cache_misses",
+            "Values found in no level of the cache",
+            ["kind"],
+            registry=registry,
+        )
+        self.cache_evictions = Counter(
+            "dinoserve_cache_evictions",
+            "Values that gave way in this process",
+            ["kind"],
+            registry=registry,
+        )
+        self.cache_bytes = Gauge(
+            "dinoserve_cache_bytes",
+            "Bytes the cache holds in this process",
+            ["kind"],
+            registry=registry,
+        )
+        self.cache_refused = Counter(
+            "dinoserve_cache_refused",
+            "Values of the shared cache that were damaged and not used",
+            registry=registry,
+        )
+        self.cache_shared_up = Gauge(
+            "dinoserve_cache_shared_up",
+            "1 if the shared cache answered last",
             registry=registry,
         )
 

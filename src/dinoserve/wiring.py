@@ -1,43 +1,62 @@
 """The only place that names adapters: settings in, services or the web app out."""
 
 import asyncio
-import hashlib
 import logging
 import os
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
 from fastapi import FastAPI
-from pydantic import SecretStr
 
 from dinoserve.adapters.data_folder import claim_folder
 from dinoserve.adapters.exact_index import ExactIndex
 from dinoserve.adapters.fetch import DisabledFetcher, FetchLimits, GuardedFetcher
-from dinoserve.adapters.memory import MemoryDocuments, MemoryObjects
-from dinoserve.adapters.objects import LocalObjects
-from dinoserve.adapters.sqlite import SqliteDocuments
-from dinoserve.engine.embedder import Forward, QueuedEmbedder
+from dinoserve.adapters.memory_cache import MemoryCache
+from dinoserve.adapters.redis_cache import RedisCache
+from dinoserve.engine.embedder import EngineLimits, QueuedEmbedder
+from dinoserve.engine.forward import Forward
 from dinoserve.engine.images import ImageLimits
+from dinoserve.engine.renderer import PillowRenderer
 from dinoserve.engine.stub import StubForward
 from dinoserve.errors import StartUpError, UnavailableError, UnsafeBindError
-from dinoserve.ports import DocumentStore, ImageFetcher, ObjectStore
+from dinoserve.ports import (
+    DocumentStore,
+    Embedder,
+    ImageFetcher,
+    ObjectStore,
+    VectorIndex,
+)
 from dinoserve.services import Services
 from dinoserve.services.assets import AssetService
+from dinoserve.services.cached_documents import CachedDocuments
+from dinoserve.services.cached_embedder import CachedEmbedder
+from dinoserve.services.cached_index import CachedIndex
+from dinoserve.services.caching import CachePolicy, TwoLevels
 from dinoserve.services.embeddings import EmbeddingService
+from dinoserve.services.features import FeatureService
+from dinoserve.services.following import in_step
 from dinoserve.services.health import HealthService
 from dinoserve.services.models import ModelService
 from dinoserve.services.search import SearchService
 from dinoserve.services.similarity import SimilarityService
-from dinoserve.settings import Settings
+from dinoserve.services.sweeping import swept
+from dinoserve.settings import Settings, framing_of, key_digest
+from dinoserve.stores import (
+    change_feed,
+    grace_s,
+    has_folder,
+    open_documents,
+    open_objects,
+)
 from dinoserve.telemetry import Metrics
 from dinoserve.web.app import OpenServices, create_app
 from dinoserve.web.deps import WebOptions
 from dinoserve.web.middleware import is_loopback
 
 _log = logging.getLogger(__name__)
-_HASHED_KEY = "sha256:"
 
 
 def web_app(
@@ -97,61 +116,46 @@ def check_bind(settings: Settings) -> None:
     )
 
 
-def key_digest(key: SecretStr) -> bytes:
-    """Return the SHA-256 of an API key given in clear or as `sha256:<hex>`.
-
-    Keys are long and random, so a plain digest is enough to keep them.
-
-    Raises:
-        StartUpError: a digest that is not 64 hex digits or is that of nothing, or a
-            key that no header can carry.
-    """
-    text = key.get_secret_value()
-    if not text.startswith(_HASHED_KEY):
-        if not (text.isascii() and text.isprintable()):
-            raise StartUpError("DINOSERVE_API_KEYS: a key has printable ASCII only.")
-        return hashlib.sha256(text.encode()).digest()
-    try:
-        digest = bytes.fromhex(text.removeprefix(_HASHED_KEY))
-    except ValueError:
-        digest = b""
-    if len(digest) != hashlib.sha256().digest_size:
-        raise StartUpError("DINOSERVE_API_KEYS: `sha256:` needs 64 hex digits.")
-    if digest == hashlib.sha256(b"").digest():
-        raise StartUpError("DINOSERVE_API_KEYS: this is the digest of an empty key.")
-    return digest
-
-
 async def _open(
     settings: Settings, metrics: Metrics, stack: AsyncExitStack
 ) -> Services:
-    if {settings.documents, settings.objects} != {"memory:"}:
+    if has_folder(settings):
         stack.enter_context(claim_folder(settings.data))
     documents = await open_documents(settings, stack)
     objects = await open_objects(settings)
-    embedder = await open_embedder(settings, metrics, stack)
-    services = _join(documents, objects, embedder, _fetcher(settings), metrics)
-    await _bring_in_step(services)
+    embedder: Embedder = await open_embedder(settings, metrics, stack)
+    levels = await open_cache(settings, metrics, stack)
+    if levels:
+        limit = settings.max_request_patches
+        embedder = CachedEmbedder.over(embedder, levels, limit)
+    services = _join(documents, objects, embedder, levels, settings, metrics)
+    await stack.enter_async_context(swept(services.assets))
+    await services.models.announce()
+    feed = change_feed(documents)
+    count = await stack.enter_async_context(in_step(services.search, feed))
+    _log.info("%d vectors are searchable", count)
     return services
 
 
-async def open_documents(settings: Settings, stack: AsyncExitStack) -> DocumentStore:
-    """Return the document store; the stack closes it.
-
-    Raises:
-        DataFolderError: the database is damaged, or newer than this program.
-    """
-    if settings.documents == "memory:":
-        return MemoryDocuments()
-    path = settings.data / "documents.sqlite"
-    return await stack.enter_async_context(SqliteDocuments.open(path))
-
-
-async def open_objects(settings: Settings) -> ObjectStore:
-    """Return the object store; there is nothing to close."""
-    if settings.objects == "memory:":
-        return MemoryObjects()
-    return await asyncio.to_thread(LocalObjects, settings.data / "objects")
+async def open_cache(
+    settings: Settings, metrics: Metrics, stack: AsyncExitStack
+) -> TwoLevels | None:
+    """Return the cache, None if there shall be none; errors as `RedisCache.open`."""
+    shared = None
+    if settings.redis:
+        opened = RedisCache.open(settings.redis.get_secret_value(), metrics)
+        shared = await stack.enter_async_context(opened)
+    elif not settings.cache_bytes:
+        return None
+    policy = CachePolicy(
+        ttl_s=settings.cache_ttl_s,
+        changing_ttl_s=settings.cache_changing_ttl_s,
+        absent_ttl_s=settings.cache_absent_ttl_s,
+        local_ttl_s=settings.cache_local_ttl_s,
+        max_value_bytes=settings.cache_max_value_bytes,
+    )
+    local = MemoryCache(settings.cache_bytes, metrics)
+    return TwoLevels(local, shared, policy, metrics)
 
 
 def _fetcher(settings: Settings) -> ImageFetcher:
@@ -175,13 +179,13 @@ async def open_embedder(
     forward = await asyncio.to_thread(_load_forward, settings, metrics)
     embedder = QueuedEmbedder(
         forward,
-        ImageLimits(
-            max_bytes=settings.max_image_bytes,
-            max_pixels=settings.max_image_pixels,
-            max_side_px=settings.max_image_side_px,
+        _image_limits(settings),
+        EngineLimits(
+            batch_images=settings.max_batch_images,
+            waiting_images=settings.max_waiting_images,
+            patches=settings.max_patches,
+            request_patches=settings.max_request_patches,
         ),
-        max_batch_images=settings.max_batch_images,
-        max_waiting_images=settings.max_waiting_images,
         metrics=metrics,
     )
     await stack.enter_async_context(embedder)
@@ -200,6 +204,14 @@ async def open_embedder(
     return embedder
 
 
+def _image_limits(settings: Settings) -> ImageLimits:
+    return ImageLimits(
+        max_bytes=settings.max_image_bytes,
+        max_pixels=settings.max_image_pixels,
+        max_side_px=settings.max_image_side_px,
+    )
+
+
 def _load_forward(settings: Settings, metrics: Metrics) -> Forward:
     if settings.model == "stub":
         return StubForward()
@@ -214,11 +226,13 @@ def _load_forward(settings: Settings, metrics: Metrics) -> Forward:
     token = settings.hf_token.get_secret_value() if settings.hf_token else None
     model = load_model(settings.model, token=token)
     how = from_config(settings.preprocessing, model.preprocessor, model.stride_px)
+    how = how.with_framing(framing_of(settings, how.framing, model.stride_px))
     wanted = Wanted(
         device=settings.device,
         engine=settings.engine,
         precision=settings.precision,
         cache=settings.data / "cache" / "openvino",
+        calibration=settings.calibration,
     )
     return open_forward(model, how, wanted, metrics)
 
@@ -226,35 +240,36 @@ def _load_forward(settings: Settings, metrics: Metrics) -> Forward:
 def _join(
     documents: DocumentStore,
     objects: ObjectStore,
-    embedder: QueuedEmbedder,
-    fetcher: ImageFetcher,
+    embedder: Embedder,
+    levels: TwoLevels | None,
+    settings: Settings,
     metrics: Metrics,
 ) -> Services:
-    index = ExactIndex()
+    index: VectorIndex = ExactIndex()
+    kept = documents
+    if levels:
+        kept = CachedDocuments(documents, levels, trusts_records=False)
+        documents = CachedDocuments(documents, levels)
+        if settings.cache_bytes:
+            index = CachedIndex(index, replace(levels, shared=None))
     assets = AssetService(
-        documents=documents,
+        documents=kept,
         objects=objects,
         index=index,
         embedder=embedder,
-        fetcher=fetcher,
+        fetcher=_fetcher(settings),
         metrics=metrics,
         now=lambda: datetime.now(UTC),
+        grace_s=grace_s(settings),
     )
     embeddings = EmbeddingService(documents, embedder, assets)
+    renderer = PillowRenderer(_image_limits(settings))
     return Services(
         assets=assets,
         embeddings=embeddings,
+        features=FeatureService(embedder, assets, renderer),
         search=SearchService(documents, index, embeddings, metrics),
         similarity=SimilarityService(embeddings),
         models=ModelService(documents, embedder),
         health=HealthService(documents, objects, embedder),
     )
-
-
-async def _bring_in_step(services: Services) -> None:
-    """Finish what a crash left, then fill the index from the store."""
-    if swept := await services.assets.sweep():
-        _log.warning("removed the bytes of %d uploads that a crash cut", swept)
-    await services.models.announce()
-    count = await services.search.fill()
-    _log.info("%d vectors are searchable", count)

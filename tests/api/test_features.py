@@ -522,3 +522,65 @@ async def test_an_asset_that_is_not_there_is_not_found(
     answer = await mapped(client, target="0" * 32, point=[1, 1])
 
     assert answer.status_code == 404
+
+
+async def test_a_size_may_be_a_number(client: httpx2.AsyncClient) -> None:
+    as_number = await features(client, photo(1), size=64, outputs=["cls"])
+    as_text = await features(client, photo(1), size="64", outputs=["cls"])
+
+    assert as_number == as_text
+
+
+@pytest.mark.parametrize("size", [0, -64, 64.0, True, 100_000, 10**30])
+async def test_a_number_that_is_no_size_is_refused(
+    client: httpx2.AsyncClient, size: float
+) -> None:
+    body = {"input": data_uri(photo(1)), "size": size}
+
+    answer = await client.post("/v1/features", json=body)
+
+    assert (answer.status_code, answer.json()["field"]) == (422, "size")
+
+
+async def test_options_in_the_query_are_refused_beside_a_form_and_json(
+    client: httpx2.AsyncClient,
+) -> None:
+    by_form = await client.post("/v1/features?size=64", files={"file": photo(1)})
+    body = {"input": data_uri(photo(1))}
+    by_json = await client.post("/v1/features/pca?format=png", json=body)
+
+    assert (by_form.status_code, by_form.json()["field"]) == (422, "size")
+    assert (by_json.status_code, by_json.json()["field"]) == (422, "format")
+
+
+async def test_an_option_given_twice_in_the_query_is_refused(
+    client: httpx2.AsyncClient,
+) -> None:
+    answer = await client.post(
+        "/v1/features?outputs=cls&outputs=mean", content=photo(1), headers=JPEG
+    )
+
+    assert (answer.status_code, answer.json()["field"]) == (422, "outputs")
+
+
+async def test_input_is_refused_beside_the_bytes_of_an_image(
+    client: httpx2.AsyncClient,
+) -> None:
+    by_form = await client.post(
+        "/v1/features", files={"file": photo(1)}, data={"input": "0" * 32}
+    )
+    by_bytes = await client.post("/v1/features?input=x", content=photo(1), headers=JPEG)
+
+    assert (by_form.status_code, by_form.json()["field"]) == (422, "input")
+    assert (by_bytes.status_code, by_bytes.json()["field"]) == (422, "input")
+
+
+async def test_a_program_can_read_which_options_go_into_the_query(
+    client: httpx2.AsyncClient,
+) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+
+    told = paths["/v1/features"]["post"]["parameters"]
+
+    named = {one["name"] for one in told if one["in"] == "query"}
+    assert named == {"model", "size", "fit", "outputs", "format", "dtype"}

@@ -1,21 +1,62 @@
 """The stores under contract: every adapter of a port is a parameter here."""
 
+import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dinoserve.adapters.memory import MemoryDocuments
+from dinoserve.adapters.memory import MemoryDocuments, MemoryObjects
+from dinoserve.adapters.memory_cache import MemoryCache
+from dinoserve.adapters.objects import LocalObjects
 from dinoserve.adapters.sqlite import SqliteDocuments
-from dinoserve.ports import DocumentStore
+from dinoserve.ports import Cache, DocumentStore, ObjectStore
+from dinoserve.telemetry import Metrics
+from mongo_server import fresh_documents
+from object_servers import fresh_bucket, opened
+from redis_server import fresh_cache
+
+MONGO = pytest.param("mongo", marks=pytest.mark.needs("mongodb"))
+REDIS = pytest.param("redis", marks=pytest.mark.needs("redis"))
+MOTO = pytest.param("moto", marks=pytest.mark.needs("moto"))
+S3 = [pytest.param(name, marks=pytest.mark.needs("s3")) for name in ("s3", "s3 sealed")]
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=["sqlite", "memory", MONGO])
 async def documents(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> AsyncIterator[DocumentStore]:
     if request.param == "memory":
         yield MemoryDocuments()
         return
+    if request.param == "mongo":
+        async with fresh_documents() as documents:
+            yield documents
+        return
     async with SqliteDocuments.open(tmp_path / "documents.sqlite") as store:
         yield store
+
+
+@pytest.fixture(params=["local", "local sealed", "memory", MOTO, *S3])
+async def objects(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[ObjectStore]:
+    kind, _, sealed = request.param.partition(" ")
+    key = os.urandom(32) if sealed else None
+    if kind == "memory":
+        yield MemoryObjects()
+    elif kind == "local":
+        yield LocalObjects(tmp_path / "objects", key=key)
+    else:
+        async with opened(replace(fresh_bucket(kind), customer_key=key)) as objects:
+            yield objects
+
+
+@pytest.fixture(params=["memory", REDIS])
+async def cache(request: pytest.FixtureRequest) -> AsyncIterator[Cache]:
+    if request.param == "memory":
+        yield MemoryCache(1_000_000, Metrics())
+        return
+    async with fresh_cache() as cache:
+        yield cache

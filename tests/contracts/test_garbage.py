@@ -1,15 +1,21 @@
-"""What every `GarbageLog` remembers of bytes without asset."""
+"""What every `GarbageLog` remembers of bytes without asset, and who may erase them."""
 
+import pytest
+
+from dinoserve.errors import UnavailableError
 from dinoserve.ports import DocumentStore
-from records import an_asset
+from records import an_asset, digest
+
+SHA256 = digest("garbage")
+HOUR_S = 3600
 
 
 async def test_marked_bytes_without_asset_are_unreferenced(
     documents: DocumentStore,
 ) -> None:
-    await documents.mark("a" * 64)
-    await documents.mark("a" * 64)
-    assert await documents.unreferenced() == ["a" * 64]
+    assert await documents.mark(SHA256) is True
+    assert await documents.mark(SHA256) is True
+    assert await documents.unreferenced() == [SHA256]
 
 
 async def test_bytes_marked_while_an_asset_has_them_are_referenced(
@@ -19,18 +25,6 @@ async def test_bytes_marked_while_an_asset_has_them_are_referenced(
     await documents.add(asset, None)
     await documents.mark(asset.sha256)
     assert await documents.unreferenced() == []
-
-
-async def test_clear_takes_a_mark_off(documents: DocumentStore) -> None:
-    await documents.mark("a" * 64)
-    await documents.clear("a" * 64)
-    assert await documents.unreferenced() == []
-
-
-async def test_clear_of_an_absent_mark_does_nothing(documents: DocumentStore) -> None:
-    await documents.mark("a" * 64)
-    await documents.clear("b" * 64)
-    assert await documents.unreferenced() == ["a" * 64]
 
 
 async def test_bytes_of_the_last_asset_removed_are_marked(
@@ -52,3 +46,117 @@ async def test_bytes_that_another_collection_has_are_not_marked(
     assert await documents.unreferenced() == []
     await documents.remove(two.id)
     assert await documents.unreferenced() == [one.sha256]
+
+
+async def test_a_young_mark_is_not_for_who_asks_for_older_ones(
+    documents: DocumentStore,
+) -> None:
+    await documents.mark(SHA256)
+    assert await documents.unreferenced(HOUR_S) == []
+    assert await documents.claim(SHA256, HOUR_S) is False
+
+
+async def test_bytes_of_the_last_asset_removed_may_go_at_once(
+    documents: DocumentStore,
+) -> None:
+    asset = an_asset(1)
+    await documents.add(asset, None)
+    await documents.remove(asset.id)
+    assert await documents.unreferenced(HOUR_S) == [asset.sha256]
+    assert await documents.claim(asset.sha256, HOUR_S) is True
+
+
+async def test_a_removal_makes_the_mark_of_an_upload_no_older(
+    documents: DocumentStore,
+) -> None:
+    asset = an_asset(1)
+    await documents.add(asset, None)
+    await documents.mark(asset.sha256)
+    await documents.remove(asset.id)
+    assert await documents.claim(asset.sha256, HOUR_S) is False
+    assert await documents.unreferenced() == [asset.sha256]
+
+
+async def test_an_upload_makes_the_mark_of_a_removal_young(
+    documents: DocumentStore,
+) -> None:
+    asset = an_asset(1)
+    await documents.add(asset, None)
+    await documents.remove(asset.id)
+    await documents.mark(asset.sha256)
+    assert await documents.claim(asset.sha256, HOUR_S) is False
+
+
+async def test_bytes_that_are_being_erased_cannot_be_marked(
+    documents: DocumentStore,
+) -> None:
+    await documents.mark(SHA256)
+    assert await documents.claim(SHA256, 0) is True
+    assert await documents.mark(SHA256) is False
+
+
+async def test_bytes_that_are_being_erased_get_no_asset(
+    documents: DocumentStore,
+) -> None:
+    asset = an_asset(1)
+    await documents.mark(asset.sha256)
+    await documents.claim(asset.sha256, 0)
+    with pytest.raises(UnavailableError):
+        await documents.add(asset, None)
+    assert await documents.get([asset.id]) == {}
+    assert await documents.unreferenced() == [asset.sha256]
+
+
+async def test_bytes_that_are_being_erased_are_not_claimed_by_another(
+    documents: DocumentStore,
+) -> None:
+    asset = an_asset(1)
+    await documents.add(asset, None)
+    await documents.remove(asset.id)
+    assert await documents.claim(asset.sha256, HOUR_S) is True
+    assert await documents.claim(asset.sha256, HOUR_S) is False
+
+
+async def test_whoever_is_alone_takes_over_a_claim_that_a_crash_left(
+    documents: DocumentStore,
+) -> None:
+    await documents.mark(SHA256)
+    assert await documents.claim(SHA256, 0) is True
+    assert await documents.claim(SHA256, 0) is True
+
+
+async def test_bytes_that_an_asset_has_cannot_be_claimed_and_lose_their_old_mark(
+    documents: DocumentStore,
+) -> None:
+    asset = an_asset(1)
+    await documents.add(asset, None)
+    await documents.mark(asset.sha256)
+    assert await documents.claim(asset.sha256, 0) is False
+    await documents.remove(asset.id)
+    assert await documents.claim(asset.sha256, HOUR_S) is True
+
+
+async def test_bytes_without_a_mark_cannot_be_claimed(documents: DocumentStore) -> None:
+    assert await documents.claim(SHA256, 0) is False
+
+
+async def test_clear_takes_a_claimed_mark_off(documents: DocumentStore) -> None:
+    await documents.mark(SHA256)
+    await documents.claim(SHA256, 0)
+    await documents.clear(SHA256)
+    assert await documents.unreferenced() == []
+    assert await documents.mark(SHA256) is True
+
+
+async def test_clear_leaves_a_mark_that_is_not_claimed(
+    documents: DocumentStore,
+) -> None:
+    await documents.mark(SHA256)
+    await documents.clear(SHA256)
+    assert await documents.unreferenced() == [SHA256]
+
+
+async def test_clear_of_an_absent_mark_does_nothing(documents: DocumentStore) -> None:
+    await documents.mark(SHA256)
+    await documents.clear(digest("other"))
+    assert await documents.unreferenced() == [SHA256]

@@ -35,6 +35,8 @@ _EVERYWHERE = {
     "unauthorized",
     "foreign-caller",
     "overloaded",
+    "invalid-header",
+    "deadline-exceeded",
 }
 
 

@@ -2,18 +2,23 @@
 
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pymongo import AsyncMongoClient
 from typer.testing import CliRunner
 
 from dinoserve.adapters.data_folder import claim_folder
+from dinoserve.adapters.mongo import MongoDocuments
 from dinoserve.cli import app
 from dinoserve.cli.doctor import Check, check_up
 from dinoserve.settings import Settings
 from dinoserve.telemetry import Metrics
 from dinoserve.wiring import open_services
+from mongo_server import MongoServer, fresh_database
 
 
 def settings_on(data: Path, **changes: object) -> Settings:
@@ -106,6 +111,88 @@ async def test_a_held_folder_whose_server_is_silent_is_told(tmp_path: Path) -> N
         checks = await checks_of(settings_on(data))
     assert [*checks] == ["settings", "data", "server"]
     assert not checks["server"].ok
+
+
+@pytest.fixture
+async def mongodb() -> AsyncIterator[str]:
+    async with fresh_database() as url:
+        yield url
+
+
+async def collections_of(url: str) -> list[str]:
+    async with AsyncMongoClient[dict[str, Any]](url) as client:
+        return await client.get_default_database().list_collection_names()
+
+
+@pytest.mark.needs("mongodb")
+async def test_an_empty_mongodb_is_well_and_stays_empty(
+    tmp_path: Path, mongodb: str
+) -> None:
+    check = (await checks_of(settings_on(tmp_path, documents=mongodb)))["documents"]
+    assert check.ok
+    assert "MongoDB" in check.detail
+    assert "schema 0; at the next start: migration 1" in check.detail
+    assert await collections_of(mongodb) == []
+
+
+@pytest.mark.needs("mongodb")
+async def test_a_mongodb_in_use_tells_its_version_set_and_schema(
+    tmp_path: Path, mongodb: str
+) -> None:
+    async with MongoDocuments.open(mongodb):
+        pass
+    check = (await checks_of(settings_on(tmp_path, documents=mongodb)))["documents"]
+    assert check.ok
+    assert re.fullmatch(r"MongoDB [\d.]+ \(\w+\), schema 1, complete", check.detail)
+
+
+@pytest.mark.needs("mongodb")
+async def test_an_index_that_mongodb_lacks_is_told_and_not_made(
+    tmp_path: Path, mongodb: str
+) -> None:
+    async with MongoDocuments.open(mongodb):
+        pass
+    async with AsyncMongoClient[dict[str, Any]](mongodb) as client:
+        assets = client.get_default_database().assets
+        await assets.drop_index("by_time")
+        told = (await checks_of(settings_on(tmp_path, documents=mongodb)))["documents"]
+        assert "make the index by_time of assets" in told.detail
+        assert "by_time" not in await assets.index_information()
+
+
+@pytest.mark.needs("mongodb")
+async def test_a_mongodb_of_a_newer_version_is_told(
+    tmp_path: Path, mongodb: str
+) -> None:
+    async with AsyncMongoClient[dict[str, Any]](mongodb) as client:
+        await client.get_default_database().migrations.insert_one({"_id": 9999})
+    check = (await checks_of(settings_on(tmp_path, documents=mongodb)))["documents"]
+    assert not check.ok
+    assert "newer dinoserve" in check.detail
+    assert "mongodb.md" in check.remedy
+
+
+@pytest.mark.needs("mongodb")
+async def test_a_standalone_mongodb_is_told_with_the_remedy_of_mongodb(
+    tmp_path: Path,
+) -> None:
+    server = MongoServer(":memory:", "--standalone").start()
+    try:
+        own = settings_on(tmp_path, documents=server.url)
+        check = (await checks_of(own))["documents"]
+    finally:
+        server.stop()
+    assert not check.ok
+    assert "rs.initiate()" in check.detail
+    assert "sqlite" not in check.remedy
+
+
+async def test_a_bucket_that_cannot_be_is_told_with_its_settings(
+    tmp_path: Path,
+) -> None:
+    check = (await checks_of(settings_on(tmp_path, objects="s3://bucket")))["objects"]
+    assert not check.ok
+    assert "DINOSERVE_S3_" in check.remedy
 
 
 @pytest.mark.parametrize(("model", "exit_code"), [("stub", 0), ("/nowhere", 1)])

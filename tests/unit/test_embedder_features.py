@@ -199,15 +199,6 @@ async def test_an_image_too_long_for_the_default_size_is_named(
     }
 
 
-async def test_a_default_size_beyond_the_patches_allowed_stops_the_start(
-    metrics: Metrics, forward: GuardedForward
-) -> None:
-    limits = EngineLimits(4, 4, patches=3, request_patches=3)
-    forward.framing = Framing("64x64", "squash")
-    with pytest.raises(StartUpError, match="DINOSERVE_MAX_PATCHES"):
-        QueuedEmbedder(forward, LIMITS, limits, metrics=metrics)
-
-
 async def test_a_bad_image_is_named_by_its_place(embedder: QueuedEmbedder) -> None:
     with pytest.raises(ImageUnsupportedError) as caught:
         await embedder.features([png(1), b"no image"], FRAMING)

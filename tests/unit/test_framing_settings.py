@@ -50,6 +50,10 @@ async def test_embeddings_are_made_at_the_size_of_the_settings(
         ({"size": "large"}, "DINOSERVE_SIZE: A size is"),
         ({"size": "short:64", "fit": "crop"}, "DINOSERVE_FIT: With the size"),
         ({"fit": "round"}, "DINOSERVE_FIT: With the size"),
+        ({"max_patches": 195}, "196 patches; DINOSERVE_MAX_PATCHES is 195"),
+        ({"size": "short:99999"}, "DINOSERVE_SIZE: An input of"),
+        # Engines would be compared for minutes if this were not looked at before.
+        ({"size": "short:2048", "engine": "openvino"}, "DINOSERVE_MAX_PATCHES"),
     ],
 )
 async def test_a_size_that_cannot_be_stops_the_start(

@@ -3,8 +3,9 @@
 import socket
 
 import pytest
+from fastapi import FastAPI
 
-from dinoserve.cli.serve import bound_socket
+from dinoserve.cli.serve import bound_socket, server_config
 from dinoserve.errors import StartUpError
 from dinoserve.settings import Settings
 
@@ -26,3 +27,9 @@ def test_a_port_in_use_is_told_before_the_model_is_loaded() -> None:
 
         with pytest.raises(StartUpError, match="--port"), bound_socket(settings(port)):
             pass
+
+
+def test_an_idle_connection_outlives_the_patience_of_proxies() -> None:
+    nginx_idle_s = 60  # keepalive_timeout of an upstream, by default
+
+    assert server_config(FastAPI()).timeout_keep_alive > nginx_idle_s

@@ -1,10 +1,14 @@
 """Stores in dictionaries: for tests and trials, gone when the process ends."""
 
 import json
+import math
 import re
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +17,14 @@ from dinoserve.domain.paging import AssetQuery, Cursor, Page
 from dinoserve.domain.recipes import Recipe
 from dinoserve.domain.vectors import Embedding, Vector
 from dinoserve.errors import AssetNotFoundError, InvalidInputError, UnavailableError
-from dinoserve.ports import AssetChanges, IndexEntry
+from dinoserve.ports import (
+    CLAIM_S,
+    AssetChanges,
+    Contents,
+    IndexEntry,
+    SignedMethod,
+    StoredObject,
+)
 
 _BATCH = 512
 _CHUNK_BYTES = 256 * 1024
@@ -30,17 +41,23 @@ class MemoryDocuments:
         self._assets: dict[str, Asset] = {}
         self._vectors: dict[str, dict[str, Vector]] = {}
         self._recipes: dict[str, Recipe] = {}
-        self._marked: set[str] = set()
+        self._marks: dict[str, _Mark] = {}
 
     async def add(self, asset: Asset, embedding: Embedding | None) -> bool:
         """Store asset and embedding together; return True if the asset is new."""
         is_new = asset.id not in self._assets
+        copy = _copy(asset)
+        mark = self._marks.get(asset.sha256)
+        if mark and mark.is_claimed:
+            raise UnavailableError(
+                "The same bytes are being erased; try again.", port="documents"
+            )
         if is_new:
-            self._assets[asset.id] = _copy(asset)
+            self._assets[asset.id] = copy
             self._vectors[asset.id] = {}
         if embedding is not None:
             await self.put(embedding)
-        self._marked.discard(asset.sha256)
+        self._marks.pop(asset.sha256, None)
         return is_new
 
     async def get(self, ids: Collection[str]) -> dict[str, Asset]:
@@ -84,7 +101,7 @@ class MemoryDocuments:
         removed = self._read(asset_id)
         del self._assets[asset_id], self._vectors[asset_id]
         if not self._is_referenced(removed.sha256):
-            self._marked.add(removed.sha256)
+            self._marks.setdefault(removed.sha256, _Mark(-math.inf))
         return removed
 
     async def put(self, embedding: Embedding) -> None:
@@ -132,17 +149,39 @@ class MemoryDocuments:
         """Return every recipe kept, as first kept."""
         return list(self._recipes.values())
 
-    async def mark(self, sha256: str) -> None:
-        """Note that bytes of this digest may soon exist without an asset."""
-        self._marked.add(sha256)
+    async def mark(self, sha256: str) -> bool:
+        """Note that bytes may soon have no asset; False: they are being erased."""
+        mark = self._marks.get(sha256)
+        if mark and mark.is_claimed and not mark.is_older(CLAIM_S):
+            return False
+        self._marks[sha256] = _Mark(time.monotonic())
+        return True
 
-    async def unreferenced(self) -> list[str]:
-        """Return the marked digests that no asset has."""
-        return [sha256 for sha256 in self._marked if not self._is_referenced(sha256)]
+    async def unreferenced(self, older_s: float = 0) -> list[str]:
+        """Return the digests that were marked so long ago and that no asset has."""
+        return [
+            sha256
+            for sha256, mark in self._marks.items()
+            if mark.is_older(older_s) and not self._is_referenced(sha256)
+        ]
+
+    async def claim(self, sha256: str, older_s: float) -> bool:
+        """Claim an old mark; False: there is none, or an asset has the bytes."""
+        mark = self._marks.get(sha256)
+        if mark is None:
+            return False
+        if not mark.is_older(min(older_s, CLAIM_S) if mark.is_claimed else older_s):
+            return False
+        if self._is_referenced(sha256):
+            del self._marks[sha256]
+            return False
+        self._marks[sha256] = _Mark(time.monotonic(), is_claimed=True)
+        return True
 
     async def clear(self, sha256: str) -> None:
-        """Take the mark off; absent: nothing happens."""
-        self._marked.discard(sha256)
+        """Take a claimed mark off; else nothing happens."""
+        if sha256 in self._marks and self._marks[sha256].is_claimed:
+            del self._marks[sha256]
 
     async def ping(self) -> str:
         """Return the name of the store."""
@@ -164,34 +203,56 @@ class MemoryDocuments:
         return any(asset.sha256 == sha256 for asset in self._assets.values())
 
 
+class _Mark(NamedTuple):
+    since_s: float
+    is_claimed: bool = False
+
+    def is_older(self, age_s: float) -> bool:
+        return self.since_s <= time.monotonic() - age_s
+
+
 class MemoryObjects:
     """`ports.ObjectStore` in a dictionary; see there for what methods do."""
 
     def __init__(self) -> None:
-        self._objects: dict[str, bytes] = {}
+        self._objects: dict[str, tuple[bytes, datetime]] = {}
 
-    async def put(self, sha256: str, data: bytes) -> None:
+    async def put(self, sha256: str, data: Contents) -> None:
         """Store the bytes; twice is the same as once."""
         if not re.fullmatch(r"[0-9a-f]{64}", sha256):
             raise ValueError("a digest is 64 hex digits")
-        self._objects[sha256] = data
+        if not isinstance(data, bytes):
+            data = b"".join([chunk async for chunk in data])
+        self._objects[sha256] = data, datetime.now(UTC)
 
     async def size(self, sha256: str) -> int | None:
         """Return the number of bytes. Absent: None."""
-        data = self._objects.get(sha256)
-        return None if data is None else len(data)
+        found = self._objects.get(sha256)
+        return None if found is None else len(found[0])
 
     async def read(self, sha256: str, start: int, stop: int) -> AsyncIterator[bytes]:
         """Yield the bytes [start, stop) in chunks of 256 KiB at most."""
-        data = self._objects.get(sha256)
-        if data is None or stop > len(data):
+        found = self._objects.get(sha256)
+        if found is None or stop > len(found[0]):
             raise UnavailableError("The image's bytes are missing.", port="objects")
         for begin in range(start, stop, _CHUNK_BYTES):
-            yield data[begin : min(begin + _CHUNK_BYTES, stop)]
+            yield found[0][begin : min(begin + _CHUNK_BYTES, stop)]
 
     async def delete(self, sha256: str) -> None:
         """Remove the bytes. Absent: no error."""
         self._objects.pop(sha256, None)
+
+    async def scan(self) -> AsyncIterator[StoredObject]:
+        """Yield every object of the moment it is first asked."""
+        for sha256, (data, stored_at) in list(self._objects.items()):
+            yield StoredObject(sha256, len(data), stored_at)
+
+    async def sign(
+        self, method: SignedMethod, sha256: str, expires_s: int
+    ) -> str | None:
+        """Return None: nobody but this process gives the bytes away."""
+        del method, sha256, expires_s
+        return None
 
     async def ping(self) -> str:
         """Return the name of the store."""

@@ -4,8 +4,10 @@ import typer
 
 from dinoserve import __version__
 from dinoserve.cli.config import config
+from dinoserve.cli.copy import copy
 from dinoserve.cli.doctor import doctor
 from dinoserve.cli.ingest import ingest
+from dinoserve.cli.migrate import migrate
 from dinoserve.cli.models import models
 from dinoserve.cli.reembed import reembed
 from dinoserve.cli.search import search
@@ -38,5 +40,15 @@ def _options(
     del version
 
 
-for command in (serve, ingest, search, models, reembed, doctor, config):
+for command in (
+    serve,
+    ingest,
+    search,
+    models,
+    reembed,
+    doctor,
+    migrate,
+    copy,
+    config,
+):
     app.command()(command)

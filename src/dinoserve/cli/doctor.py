@@ -25,6 +25,12 @@ from dinoserve.cli.client import AsJson, Url, default_url, printable
 from dinoserve.cli.config import load_settings
 from dinoserve.errors import DataFolderError, DinoserveError, UnavailableError
 from dinoserve.settings import MIB, Settings
+from dinoserve.stores import (
+    mongodb_url,
+    open_documents,
+    open_objects,
+    survey_documents,
+)
 from dinoserve.telemetry import Metrics, configure_logging
 
 # Eight uploads of the greatest size at once.
@@ -37,6 +43,8 @@ _REMEDIES = {
     "documents": "Restore documents.sqlite from a backup, or move it away.",
     "objects": "Let this user write the folder `objects` below DINOSERVE_DATA.",
     "model": "See DINOSERVE_MODEL and DINOSERVE_DEVICE; `bundled` on `cpu` works.",
+    "mongodb": "See docs/deploy/mongodb.md; nothing was changed there.",
+    "s3": "See DINOSERVE_OBJECTS and DINOSERVE_S3_…; docs/deploy/objects.md.",
     "server": "Wait if it starts; read its log; or tell where it is with --url.",
 }
 
@@ -87,13 +95,27 @@ async def check_up(settings: Settings, url: str | None) -> list[Check]:
             return checks + await _ask_server(default_url(settings))
         checks.append(await _try("data", partial(_check_data, settings)))
         if checks[-1].ok:
-            checks.append(await _try("documents", partial(_check_documents, settings)))
-            checks.append(await _try("objects", partial(_check_objects, settings)))
+            checks += await _check_stores(settings)
         checks.append(await _try("model", partial(_check_model, settings)))
     return checks
 
 
-async def _try(name: str, work: Callable[[], Awaitable[str]]) -> Check:
+async def _check_stores(settings: Settings) -> list[Check]:
+    is_bucket = settings.objects.startswith("s3:")
+    objects = partial(_check_objects, settings)
+    if mongodb_url(settings):
+        documents, remedy = partial(_check_mongodb, settings), "mongodb"
+    else:
+        documents, remedy = partial(_check_documents, settings), "documents"
+    return [
+        await _try("documents", documents, remedy),
+        await _try("objects", objects, "s3" if is_bucket else "objects"),
+    ]
+
+
+async def _try(
+    name: str, work: Callable[[], Awaitable[str]], remedy: str | None = None
+) -> Check:
     start = time.perf_counter()
     try:
         detail, ok = await work(), True
@@ -102,7 +124,7 @@ async def _try(name: str, work: Callable[[], Awaitable[str]]) -> Check:
     except Exception as error:  # noqa: BLE001 - finding what is wrong is the job here
         detail, ok = f"{type(error).__name__}: {error}", False
     took_ms = round((time.perf_counter() - start) * 1000, 1)
-    return Check(name, ok, detail, took_ms, "" if ok else _REMEDIES[name])
+    return Check(name, ok, detail, took_ms, "" if ok else _REMEDIES[remedy or name])
 
 
 def _claim(settings: Settings, stack: ExitStack) -> bool:
@@ -157,18 +179,25 @@ async def _check_documents(settings: Settings) -> str:
     async with AsyncExitStack() as stack:
         if not (settings.data / "documents.sqlite").exists():
             settings = stack.enter_context(_scratch(settings))
-        store = await wiring.open_documents(settings, stack)
+        store = await open_documents(settings, stack)
         return f"{await store.ping()}, quick check passed"
+
+
+async def _check_mongodb(settings: Settings) -> str:
+    found = await survey_documents(settings)
+    if not found.pending:
+        return f"{found.about}, complete"
+    return f"{found.about}; at the next start: {'; '.join(found.pending)}"
 
 
 async def _check_objects(settings: Settings) -> str:
     told = ""
     if (settings.data / "objects").exists():
-        store = await wiring.open_objects(settings)
+        store = await open_objects(settings)
         told = await store.ping()
     # Beside the real ones: even the folders of a probe would stay there.
     with _scratch(settings) as scratch:
-        store = await wiring.open_objects(scratch)
+        store = await open_objects(scratch)
         data = secrets.token_bytes(4096)
         sha256 = hashlib.sha256(data).hexdigest()
         await store.put(sha256, data)

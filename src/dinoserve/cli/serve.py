@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 import uvicorn
+from fastapi import FastAPI
 from rich.console import Console
 
 from dinoserve import __version__
@@ -21,6 +22,9 @@ from dinoserve.telemetry import Metrics, configure_logging
 from dinoserve.wiring import check_bind, open_services, web_app
 
 _DRAIN_S = 30
+# Longer than proxies keep an idle connection (nginx: 60 s); else some request would go
+# into one that is being closed.
+_KEEP_ALIVE_S = 75
 
 
 def serve(
@@ -52,18 +56,23 @@ async def _serve(settings: Settings) -> None:
     with bound_socket(settings) as listener:
         async with open_services(settings, metrics) as services:
             app = web_app(settings, metrics, lambda: _already_open(services))
-            config = uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=_DRAIN_S,
-            )
-            server = _Server(config)
+            server = _Server(server_config(app))
             server.say_when_ready(_banner(settings, services, listener))
             with _told_if_taken(settings):
                 listener.listen()
             await server.serve(sockets=[listener])
+
+
+def server_config(app: FastAPI) -> uvicorn.Config:
+    """Return how the app is served: quietly, to the end of what was begun."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_DRAIN_S,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+    )
 
 
 @asynccontextmanager

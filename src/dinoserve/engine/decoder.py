@@ -134,8 +134,9 @@ class Decoder:
         patches = geometry.rows * geometry.columns
         if patches > self._max_patches:
             raise InvalidInputError(
-                f"An image may become {self._max_patches} patches; at this size one"
-                f" becomes {patches} ({geometry.rows} x {geometry.columns}).",
+                f"An image may become {self._max_patches} patches"
+                f" (DINOSERVE_MAX_PATCHES); at this size one becomes {patches}"
+                f" ({geometry.rows} x {geometry.columns}).",
                 field=field,
                 limit=self._max_patches,
                 value=patches,

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from dinoserve.domain.assets import ImageInfo
 from dinoserve.domain.framing import Framing
 from dinoserve.domain.geometry import Geometry
-from dinoserve.domain.recipes import Recipe
 from dinoserve.domain.vectors import Matrix
 from dinoserve.engine.admission import Admission
 from dinoserve.engine.batcher import Batcher
@@ -22,7 +21,6 @@ from dinoserve.engine.images import DecodedImage, ImageLimits
 from dinoserve.errors import (
     InvalidInputError,
     OverloadedError,
-    StartUpError,
     UnavailableError,
 )
 from dinoserve.ports import Embedded, EngineLoad, Features, ModelCard
@@ -75,9 +73,6 @@ class QueuedEmbedder:
         engine_limits: how much the engine takes on.
         metrics: where the figures go.
         decode_threads: threads that decode, for each priority; None takes one per CPU.
-
-    Raises:
-        StartUpError: a picture of the default size has more patches than allowed.
     """
 
     def __init__(
@@ -90,13 +85,13 @@ class QueuedEmbedder:
         decode_threads: int | None = None,
     ) -> None:
         self._forward = forward
-        patches = engine_limits.patches
-        self._decoder = Decoder(forward, limits, patches, metrics, decode_threads)
+        self._decoder = Decoder(
+            forward, limits, engine_limits.patches, metrics, decode_threads
+        )
         self._engine_limits = engine_limits
         self._metrics = metrics
         self._admission = Admission(engine_limits.waiting_images, metrics)
         self._probe = _Work(forward.prepare(_picture()), wants_tokens=False)
-        self._check_patches(self._probe.prepared.geometry)
         self._batcher = Batcher(
             self._compute,
             engine_limits.batch_images * self._cost(self._probe),
@@ -132,7 +127,7 @@ class QueuedEmbedder:
         As with `embed`, a bad image fails the whole call, and cancelling it takes its
         images out of every queue.
         """
-        recipe = self._recipe(framing)
+        recipe = self._forward.recipe(framing)
         done = await self._run(images, framing, wants_tokens=True)
         return [
             Features(
@@ -208,26 +203,6 @@ class QueuedEmbedder:
             raise
         finally:
             self._metrics.images.labels(outcome).inc(images)
-
-    def _check_patches(self, geometry: Geometry) -> None:
-        patches = geometry.rows * geometry.columns
-        if patches > self._engine_limits.patches:
-            raise StartUpError(
-                f"The model's input is {geometry.height} x {geometry.width}, {patches}"
-                f" patches; DINOSERVE_MAX_PATCHES is {self._engine_limits.patches}:"
-                " raise it, or set a smaller DINOSERVE_SIZE."
-            )
-
-    def _recipe(self, framing: Framing | None) -> Recipe:
-        if framing is not None:
-            return self._forward.recipe(framing)
-        if not self._forward.prefix_tokens:
-            raise InvalidInputError(
-                "The loaded model gives vectors only, no features.",
-                field="model",
-                value=self.card.recipe.model,
-            )
-        return self.card.recipe
 
     async def _run(
         self, images: Sequence[bytes], framing: Framing | None, *, wants_tokens: bool

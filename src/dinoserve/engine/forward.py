@@ -40,11 +40,14 @@ class Forward(Protocol):
         """Return how many tokens precede the patches: class token and registers."""
         ...
 
-    def recipe(self, framing: Framing) -> Recipe:
+    def recipe(self, framing: Framing | None = None) -> Recipe:
         """Return the recipe of features made at this size and fit.
 
+        Args:
+            framing: None is that of embeddings.
+
         Raises:
-            InvalidInputError: the model cannot take this framing.
+            InvalidInputError: the model cannot take this framing, or has no features.
         """
         ...
 

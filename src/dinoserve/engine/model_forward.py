@@ -57,12 +57,14 @@ class ModelForward(ABC):
         self._card = replace(self._card, details=details)
         return self
 
-    def recipe(self, framing: Framing) -> Recipe:
+    def recipe(self, framing: Framing | None = None) -> Recipe:
         """Return the recipe of features made at this size and fit.
 
         Raises:
             InvalidInputError: the model cannot take this framing.
         """
+        if framing is None:
+            return self._card.recipe
         framing = check_framing(framing, self._stride_px)
         how = self._preprocessing.with_framing(framing)
         return replace(self._card.recipe, preprocessing=how.id)

@@ -46,7 +46,7 @@ class StubForward:
         """0: the only token is the picture as a whole."""
         return 0
 
-    def recipe(self, framing: Framing) -> Recipe:  # noqa: ARG002 - refused whatever it is
+    def recipe(self, framing: Framing | None = None) -> Recipe:  # noqa: ARG002 - refused whatever it is
         """Refuse: there are no features."""
         raise _no_tokens()
 

@@ -172,8 +172,8 @@ def _find(name: str, access: HubAccess) -> _Source:
         return _Source(path, path.stem, LOCAL_REVISION, "", licence)
     if path.is_file() or name.startswith((".", "/", "~")):
         raise ModelUnavailableError(
-            f"{name}: no such folder; a model is a folder in Hugging Face's or timm's"
-            " layout, or a .pth file of Meta's.",
+            f"{name}: no such folder or .pth file; a model is a folder in Hugging"
+            " Face's or timm's layout, or a .pth file of Meta's.",
             model=name,
         )
     return _find_on_hub(name, access)

@@ -8,32 +8,59 @@ methods may be called concurrently from one event loop and never block it. Vecto
 handed out are read-only. An acknowledgement means durable.
 """
 
-from dinoserve.ports.engine import Embedded, Embedder, EngineLoad, ModelCard
+from dinoserve.ports.cache import Cache, Entry, Kind, Seen, Slot
+from dinoserve.ports.engine import Embedded, Embedder, EngineLoad, Features, ModelCard
 from dinoserve.ports.index import Space, VectorIndex
 from dinoserve.ports.network import ImageFetcher
+from dinoserve.ports.rendering import Renderer
 from dinoserve.ports.stores import (
+    CLAIM_S,
     AssetChanges,
     AssetStore,
+    Change,
+    ChangeFeed,
+    Contents,
     DocumentStore,
     EmbeddingStore,
     GarbageLog,
     IndexEntry,
+    ObjectBytes,
     ObjectStore,
+    SignedMethod,
+    StoredObject,
+    Stores,
+    Survey,
 )
 
 __all__ = [
+    "CLAIM_S",
     "AssetChanges",
     "AssetStore",
+    "Cache",
+    "Change",
+    "ChangeFeed",
+    "Contents",
     "DocumentStore",
     "Embedded",
     "Embedder",
     "EmbeddingStore",
     "EngineLoad",
+    "Entry",
+    "Features",
     "GarbageLog",
     "ImageFetcher",
     "IndexEntry",
+    "Kind",
     "ModelCard",
+    "ObjectBytes",
     "ObjectStore",
+    "Renderer",
+    "Seen",
+    "SignedMethod",
+    "Slot",
     "Space",
+    "StoredObject",
+    "Stores",
+    "Survey",
     "VectorIndex",
 ]

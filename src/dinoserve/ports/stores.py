@@ -1,8 +1,15 @@
 """Where records, vectors and bytes are kept."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Collection,
+    Sequence,
+)
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from datetime import datetime
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from dinoserve.domain.assets import Asset, Filter, Metadata
 from dinoserve.domain.paging import AssetQuery, Page
@@ -28,6 +35,9 @@ class AssetStore(Protocol):
 
         An asset that exists keeps its record; the embedding is stored all the same.
         Its bytes are no garbage from then on. `asset.embeddings` is ignored.
+
+        Raises:
+            UnavailableError: the bytes are claimed in `GarbageLog`; nothing is stored.
         """
         ...
 
@@ -54,7 +64,8 @@ class AssetStore(Protocol):
         """Erase record and embeddings; return what was erased.
 
         If no other asset has the same bytes, they are marked in `GarbageLog` in the
-        same transaction. Absent: AssetNotFoundError.
+        same transaction, as if long ago; a mark that is there stays as it is. Absent:
+        AssetNotFoundError.
         """
         ...
 
@@ -103,23 +114,48 @@ class EmbeddingStore(Protocol):
         ...
 
 
+CLAIM_S: Final = 60.0
+"""For how long a claim of `GarbageLog` keeps others off: far longer than an erasure."""
+
+
 class GarbageLog(Protocol):
     """Bytes that may belong to no asset, so that a crash leaves none behind.
 
-    Bytes are marked before they are written and when their last asset goes; the
-    mark is taken off by `AssetStore.add`, or by `clear` once the bytes are gone.
+    Bytes are marked before they are written and when their last asset goes; the mark
+    is taken off by `AssetStore.add`. Who erases bytes claims their mark first and
+    clears it afterwards. Several processes may do so: a mark that is younger than any
+    upload lasts may be of bytes that another is writing. Ages are told by one clock.
     """
 
-    async def mark(self, sha256: str) -> None:
-        """Note that bytes of this digest may soon exist without an asset."""
+    async def mark(self, sha256: str) -> bool:
+        """Note that bytes of this digest may soon exist without an asset.
+
+        A mark that is there becomes as young as a new one.
+
+        Returns:
+            False: somebody claimed it within `CLAIM_S`, and nothing was marked.
+        """
         ...
 
-    async def unreferenced(self) -> list[str]:
-        """Return the marked digests that no asset has."""
+    async def unreferenced(self, older_s: float = 0) -> list[str]:
+        """Return the digests that were marked so long ago and that no asset has."""
+        ...
+
+    async def claim(self, sha256: str, older_s: float) -> bool:
+        """Claim the mark, so that the bytes may be erased.
+
+        Args:
+            sha256: whose mark.
+            older_s: how long ago it was marked at least; a claim of somebody else must
+                be as old, or older than `CLAIM_S`.
+
+        Returns:
+            False: there is no such mark, or an asset has the bytes.
+        """
         ...
 
     async def clear(self, sha256: str) -> None:
-        """Take the mark off. Absent: nothing happens."""
+        """Take a claimed mark off, as the bytes are gone. Else nothing happens."""
         ...
 
     async def ping(self) -> str:
@@ -127,15 +163,72 @@ class GarbageLog(Protocol):
         ...
 
 
+class Change(NamedTuple):
+    """A vector that some process stored, or erased: then it is None."""
+
+    collection: str
+    asset_id: str
+    recipe: str
+    vector: Vector | None
+
+
+class ChangeFeed(Protocol):
+    """What every process that uses the store does to its vectors."""
+
+    def changes(self) -> AsyncGenerator[Change | None]:
+        """Yield changes in their order, for ever; this process's own are among them.
+
+        None comes first, once it listens, and again wherever changes may have been
+        missed: read everything anew then.
+        """
+        ...
+
+
+class Survey(NamedTuple):
+    """What a look at a database told; it changed nothing.
+
+    Attributes:
+        about: name, version and schema; what else stands behind it.
+        pending: what the next start would do to it, in order; empty: nothing.
+    """
+
+    about: str
+    pending: list[str]
+
+
 class DocumentStore(AssetStore, EmbeddingStore, GarbageLog, Protocol):
     """The three roles that one database plays."""
 
 
-class ObjectStore(Protocol):
-    """Bytes under their SHA-256."""
+Contents: TypeAlias = bytes | AsyncIterable[bytes]
+"""What an object is made of: its bytes, or a stream of them.
 
-    async def put(self, sha256: str, data: bytes) -> None:
+A stream is best read from a disk or another store: one that waits for a caller keeps
+others waiting.
+"""
+
+SignedMethod: TypeAlias = Literal["GET", "PUT"]
+
+
+class StoredObject(NamedTuple):
+    """What a store tells of an object without reading it.
+
+    Attributes:
+        stored_at: when it was last written, with its time zone.
+    """
+
+    sha256: str
+    size_bytes: int
+    stored_at: datetime
+
+
+class ObjectBytes(Protocol):
+    """Bytes under their SHA-256, or under any other name of 64 hex digits."""
+
+    async def put(self, sha256: str, data: Contents) -> None:
         """Store the bytes; durable on return. Twice is the same as once.
+
+        A stream that fails raises what it failed with; nothing is stored then.
 
         Raises:
             StorageFullError: nothing was stored.
@@ -157,6 +250,42 @@ class ObjectStore(Protocol):
         """Remove the bytes and whatever a broken write left. Absent: no error."""
         ...
 
+
+class ObjectStore(ObjectBytes, Protocol):
+    """Where the bytes are, as a whole."""
+
+    def scan(self) -> AsyncIterator[StoredObject]:
+        """Yield every object. Order: none promised.
+
+        What is stored or erased while it runs may be there or not.
+        """
+        ...
+
+    async def sign(
+        self, method: SignedMethod, sha256: str, expires_s: int
+    ) -> str | None:
+        """Return a URL that lets whoever holds it read or write the object.
+
+        The URL binds neither length nor contents of what is written: let callers
+        write only to names that nothing is served from, and check what came.
+
+        Args:
+            method: what the URL is good for.
+            sha256: the object; it need not exist.
+            expires_s: seconds from now until it is good for nothing.
+
+        Returns:
+            None: this store has no URLs of its own.
+        """
+        ...
+
     async def ping(self) -> str:
         """Return name and version of the store; raise UnavailableError."""
         ...
+
+
+class Stores(NamedTuple):
+    """Records with their vectors, and the bytes that belong to them."""
+
+    documents: DocumentStore
+    objects: ObjectStore

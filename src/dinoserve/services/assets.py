@@ -33,6 +33,10 @@ from dinoserve.telemetry import Metrics
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
+# Another process erases the same bytes: that takes a moment.
+_ERASURE_LOOKS = 100
+_ERASURE_PAUSE_S = 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
@@ -55,7 +59,12 @@ class Uploaded(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AssetService:
-    """Keeps, shows, changes and erases assets."""
+    """Keeps, shows, changes and erases assets.
+
+    Attributes:
+        grace_s: age of a mark from which on its bytes may be erased, longer than any
+            upload lasts; 0: nobody else uses the stores.
+    """
 
     documents: DocumentStore
     objects: ObjectStore
@@ -64,6 +73,7 @@ class AssetService:
     fetcher: ImageFetcher
     metrics: Metrics
     now: Callable[[], datetime]
+    grace_s: float = 0
     _lock: KeyedLock = field(default_factory=KeyedLock)
 
     async def upload(self, upload: Upload, *, embed: bool = True) -> Uploaded:
@@ -139,14 +149,12 @@ class AssetService:
         await _to_the_end(self._erase(asset))
 
     async def sweep(self) -> int:
-        """Remove bytes that belong to no asset; return how many digests.
-
-        Run before the first request: a crash may have left some.
-        """
-        digests = await self.documents.unreferenced()
-        for sha256 in digests:
-            await self._drop_bytes(sha256)
-        return len(digests)
+        """Remove bytes that a crash or failure left; return how many digests."""
+        dropped = 0
+        for sha256 in await self.documents.unreferenced(self.grace_s):
+            async with self._lock(sha256):
+                dropped += await self._drop_bytes(sha256)
+        return dropped
 
     async def _find(self, asset_id: str) -> Asset | None:
         return (await self.documents.get([asset_id])).get(asset_id)
@@ -187,7 +195,7 @@ class AssetService:
         async with self._lock(asset.sha256):
             try:
                 with self.metrics.stage("store"):
-                    await self.documents.mark(asset.sha256)
+                    await self._mark(asset.sha256)
                     await self.objects.put(asset.sha256, data)
                     is_new = await self.documents.add(asset, embedding)
             except Exception:
@@ -203,7 +211,9 @@ class AssetService:
             asset = await self._find(known.id)
             if asset and await self.objects.size(asset.sha256) != asset.size_bytes:
                 _log.warning("the original of asset %s was lost: restored", asset.id)
+                await self._mark(asset.sha256)
                 await self.objects.put(asset.sha256, data)
+                asset = await self._find(known.id)
             return asset
 
     async def _attach(self, asset: Asset, embedding: Embedding) -> None:
@@ -222,19 +232,29 @@ class AssetService:
                 await self.index.delete(
                     Space(erased.collection, ref.recipe), [erased.id]
                 )
-            if asset.sha256 in await self.documents.unreferenced():
-                await self._drop_bytes(asset.sha256)
+            await self._drop_bytes(asset.sha256)
 
-    async def _drop_bytes(self, sha256: str) -> None:
+    async def _mark(self, sha256: str) -> None:
+        for _ in range(_ERASURE_LOOKS):
+            if await self.documents.mark(sha256):
+                return
+            await asyncio.sleep(_ERASURE_PAUSE_S)
+        raise UnavailableError(
+            "The same bytes are being erased; try again.", port="objects"
+        )
+
+    async def _drop_bytes(self, sha256: str) -> bool:
+        if not await self.documents.claim(sha256, self.grace_s):
+            return False
         await self.objects.delete(sha256)
         await self.documents.clear(sha256)
+        return True
 
     async def _tidy_after_failure(self, sha256: str) -> None:
         try:
-            if sha256 in await self.documents.unreferenced():
-                await self._drop_bytes(sha256)
+            await self._drop_bytes(sha256)
         except UnavailableError:
-            _log.warning("bytes %s are left for the sweep at the next start", sha256)
+            _log.warning("bytes %s are left for the next sweep", sha256)
 
 
 def _sha256(data: bytes) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictInt
 
 from dinoserve.domain.framing import Fit, Framing, read_framing
 from dinoserve.domain.geometry import Box
@@ -26,10 +26,10 @@ class FramingFields(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    size: str | None = Field(
+    size: Annotated[StrictInt, Field(ge=1, le=99_999)] | str | None = Field(
         default=None,
-        description="`224`, `512x768` (height x width), `short:512` or `long:512`;"
-        " default: what embeddings are made with.",
+        description="`224` (text or number), `512x768` (height x width), `short:512`"
+        " or `long:512`; default: what embeddings are made with.",
     )
     fit: Fit | None = Field(
         default=None,
@@ -44,7 +44,7 @@ class FramingFields(BaseModel):
             InvalidInputError: no size, or a fit that does not go with it.
         """
         if self.size is not None:
-            return read_framing(self.size, self.fit)
+            return read_framing(str(self.size), self.fit)
         if self.fit is not None:
             raise InvalidInputError(
                 "A `fit` belongs to a `size`: give both.", field="fit", value=self.fit

@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, ImmutableMultiDict
 from starlette.exceptions import HTTPException
 
 from dinoserve.errors import InvalidInputError, StorageFullError
@@ -40,17 +41,19 @@ async def opened_form(request: Request, max_files: int) -> AsyncGenerator[FormDa
         await form.close()
 
 
-def single_fields(form: FormData, *repeatable: str) -> dict[str, object]:
-    """Return the fields of a form that may be given once, by name.
+def single_fields(
+    given: ImmutableMultiDict[str, Any], *repeatable: str
+) -> dict[str, object]:
+    """Return the fields of a form or query that may be given once, by name.
 
     Raises:
         InvalidInputError: one is given twice.
     """
-    names = [name for name, _ in form.multi_items() if name not in repeatable]
+    names = [name for name, _ in given.multi_items() if name not in repeatable]
     for name in names:
         if names.count(name) > 1:
             raise InvalidInputError("This field may be given once.", field=name[:80])
-    return {name: form[name] for name in names}
+    return {name: given[name] for name in names}
 
 
 async def _form(request: Request, max_files: int) -> FormData:

@@ -57,8 +57,9 @@ def images_body(
 
     Args:
         model: the JSON body; `web/app.py` puts it among the components.
-        fields: schemas of what a form may carry beside `file` and `model`.
+        fields: schemas of what a form or query may carry beside `model`.
     """
+    fields = {"model": {"type": "string", "default": "default"}, **fields}
     files = {
         "type": "array",
         "minItems": 1,
@@ -67,18 +68,23 @@ def images_body(
     form: dict[str, Any] = {
         "type": "object",
         "required": ["file"],
-        "properties": {
-            "file": files,
-            "model": {"type": "string", "default": "default"},
-            **fields,
-        },
+        "properties": {"file": files, **fields},
     }
     content: dict[str, Any] = {
         JSON: {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}},
         FORM: {"schema": form},
         "image/*": {"schema": {"type": "string", "format": "binary"}},
     }
-    return {"requestBody": {"required": True, "content": content}}
+    query = [
+        {
+            "name": name,
+            "in": "query",
+            "description": "With the bytes of one image only.",
+            "schema": schema,
+        }
+        for name, schema in fields.items()
+    ]
+    return {"requestBody": {"required": True, "content": content}, "parameters": query}
 
 
 async def read_images(
@@ -94,10 +100,14 @@ async def read_images(
         InvalidInputError: an input cannot be used, or there are too many.
     """
     media_type = media_type_of(request)
+    query = single_fields(request.query_params)
+    is_image = media_type.startswith("image/") or media_type == _BINARY
+    if not is_image:
+        _refuse_query(query, model)
     if media_type == FORM:
         return await _from_form(request, model, max_inputs)
-    if media_type.startswith("image/") or media_type == _BINARY:
-        options = _options(model, dict(request.query_params))
+    if is_image:
+        options = _options(model, query)
         return Wanted([Encoded(await request.body())], options)
     # Parsing and base64 of many images take longer than the event loop may be away.
     body = await request.body()
@@ -136,7 +146,20 @@ def _from_json(body: bytes, model: type[_Body], max_inputs: int) -> Wanted[_Body
     return Wanted(sources, wanted)
 
 
+def _refuse_query(query: Mapping[str, object], model: type[ImagesBody]) -> None:
+    for name in query:
+        if name in model.model_fields:
+            raise InvalidInputError(
+                "The query goes with the bytes of one image; put this into the body.",
+                field=name,
+            )
+
+
 def _options(model: type[_Body], fields: Mapping[str, object]) -> _Body:
+    if "input" in fields:
+        raise InvalidInputError(
+            "The image is in the body already; `input` is for JSON.", field="input"
+        )
     try:
         return model.from_text(fields)
     except ValidationError as error:

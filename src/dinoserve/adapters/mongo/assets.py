@@ -93,8 +93,7 @@ async def remove(database: Documents, asset_id: str) -> Asset:
     """
     found = await database.assets.find_one_and_delete({"_id": asset_id}, _UNREAD)
     asset = records.asset(_require(found, asset_id))
-    recipes = [ref.recipe for ref in asset.embeddings]
-    await embeddings.remove(database, asset_id, recipes)
+    await embeddings.remove(database, asset)
     await garbage.mark_if_unreferenced(database, asset.sha256)
     return asset
 

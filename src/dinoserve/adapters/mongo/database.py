@@ -116,6 +116,12 @@ class Database:
         finally:
             self._turns.release()
 
+    def follow(
+        self, work: Callable[[Documents], AsyncGenerator[T]]
+    ) -> AsyncGenerator[T]:
+        """Return what the work yields of the database; nothing bounds its time."""
+        return work(self._documents)
+
     async def server_version(self) -> str:
         """Return the version that the server tells, e.g. `8.2.11`."""
         with translate(), pymongo.timeout(ANSWER_S):

@@ -4,13 +4,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
 
-from dinoserve.adapters.mongo import assets, embeddings, garbage, schema
+from dinoserve.adapters.mongo import assets, changes, embeddings, garbage, schema
 from dinoserve.adapters.mongo.database import Database, connect, survey
 from dinoserve.domain.assets import Asset, Filter
 from dinoserve.domain.paging import AssetQuery, Page
 from dinoserve.domain.recipes import Recipe
 from dinoserve.domain.vectors import Embedding, Vector
-from dinoserve.ports import AssetChanges, IndexEntry, Survey
+from dinoserve.ports import AssetChanges, Change, IndexEntry, Survey
 
 
 class MongoDocuments:
@@ -121,6 +121,10 @@ class MongoDocuments:
     async def clear(self, sha256: str) -> None:
         """Take a claimed mark off; else nothing happens."""
         await self._database.run(garbage.clear, sha256)
+
+    def changes(self) -> AsyncGenerator[Change | None]:
+        """Yield changes of vectors for ever, and None where some may be missed."""
+        return self._database.follow(changes.changes)
 
     async def ping(self) -> str:
         """Return e.g. `MongoDB 8.0.4, schema 1`, as the server tells."""

@@ -14,6 +14,7 @@ from dinoserve.adapters.mongo.records import (
     unpacked,
 )
 from dinoserve.adapters.mongo.schema import Documents
+from dinoserve.domain.assets import Asset
 from dinoserve.domain.recipes import Recipe
 from dinoserve.domain.vectors import Embedding, Vector
 from dinoserve.errors import AssetNotFoundError
@@ -59,9 +60,12 @@ async def put_vector(
     )
 
 
-async def remove(database: Documents, asset_id: str, recipes: Collection[str]) -> None:
-    """Erase the vectors of an asset."""
-    keys = [embedding_id(asset_id, recipe) for recipe in recipes]
+async def remove(database: Documents, asset: Asset) -> None:
+    """Erase the vectors of an asset. Needs a transaction."""
+    keys = [embedding_id(asset.id, ref.recipe) for ref in asset.embeddings]
+    # For `changes.py`: of an erasure alone it would be told the id only.
+    told = {"$set": {"erased": asset.collection}}
+    await database.embeddings.update_many({"_id": {"$in": keys}}, told)
     await database.embeddings.delete_many({"_id": {"$in": keys}})
 
 

@@ -86,6 +86,11 @@ def asset_of(document_id: str) -> str:
     return document_id.partition("/")[0]
 
 
+def recipe_of(document_id: str) -> str:
+    """Return the recipe id of a document that holds a vector."""
+    return document_id.partition("/")[2]
+
+
 def packed(vector: Vector) -> Binary:
     """Return the vector as a BSON binary vector of float32."""
     return Binary(_FLOAT32_HEAD + to_bytes(vector), VECTOR_SUBTYPE)

@@ -38,7 +38,7 @@ def add(
         _add_terms(connection, asset.id, asset.tags, asset.metadata)
     if embedding is not None:
         embeddings.put(connection, embedding)
-    garbage.clear(connection, asset.sha256)
+    garbage.refer(connection, asset.sha256)
     return is_new
 
 

@@ -13,6 +13,7 @@ from dinoserve.adapters.sqlite import schema
 from dinoserve.adapters.sqlite.failures import is_damaged, translate
 from dinoserve.adapters.sqlite.writer import Writer
 from dinoserve.errors import DataFolderError, UnavailableError
+from dinoserve.ports import Survey
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -94,6 +95,32 @@ class Database:
             raise UnavailableError("The database is closed.", port="documents")
 
 
+def survey(path: Path) -> Survey:
+    """Return what the file is, or would be; it stays as it is. Blocks.
+
+    Raises:
+        DataFolderError: as `Database`.
+    """
+    try:
+        _check(path)
+        number = 0
+        if path.exists():
+            with closing(_connect_reading(path)) as connection:
+                number = schema.version(connection)
+    except sqlite3.Error as error:
+        raise _refusal(path, error) from error
+    about = f"SQLite {sqlite3.sqlite_version}, schema {number}"
+    return Survey(about, schema.pending(number))
+
+
+def _connect_reading(path: Path) -> sqlite3.Connection:
+    # Without a log nobody has the file open; reading it as one that may change would
+    # leave an empty log beside it.
+    has_log = Path(f"{path}-wal").exists()
+    uri = f"{path.absolute().as_uri()}?mode=ro{'' if has_log else '&immutable=1'}"
+    return sqlite3.connect(uri, uri=True, timeout=_BUSY_S)
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     # Opened in one thread and closed by another, never used by two at a time.
     connection = sqlite3.connect(
@@ -125,8 +152,7 @@ def _check(path: Path) -> None:
     """
     if not path.exists():
         return
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_S)) as connection:
+    with closing(_connect_reading(path)) as connection:
         found = schema.version(connection)
         if found > len(schema.MIGRATIONS):
             raise DataFolderError(

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Self
 
 from dinoserve.adapters.sqlite import assets, embeddings, garbage, schema
-from dinoserve.adapters.sqlite.database import Database
+from dinoserve.adapters.sqlite.database import Database, survey
 from dinoserve.domain.assets import Asset, Filter
 from dinoserve.domain.paging import AssetQuery, Page
 from dinoserve.domain.recipes import Recipe
 from dinoserve.domain.vectors import Embedding, Vector
-from dinoserve.ports import AssetChanges, IndexEntry
+from dinoserve.ports import AssetChanges, IndexEntry, Survey
 
 
 class SqliteDocuments:
@@ -44,6 +44,11 @@ class SqliteDocuments:
             yield cls(database)
         finally:
             await asyncio.to_thread(database.close)
+
+    @staticmethod
+    async def survey(path: Path) -> Survey:
+        """Return what the file is, or would be; errors as `open`, it stays as it is."""
+        return await asyncio.to_thread(survey, path)
 
     async def add(self, asset: Asset, embedding: Embedding | None) -> bool:
         """Store asset and embedding together; return True if the asset is new."""
@@ -101,16 +106,20 @@ class SqliteDocuments:
         """Return every recipe kept, as first kept."""
         return await self._database.read(embeddings.recipes)
 
-    async def mark(self, sha256: str) -> None:
-        """Note that bytes of this digest may soon exist without an asset."""
-        await self._database.write(garbage.mark, sha256)
+    async def mark(self, sha256: str) -> bool:
+        """Note that bytes may soon have no asset; False: they are being erased."""
+        return await self._database.write(garbage.mark, sha256)
 
-    async def unreferenced(self) -> list[str]:
-        """Return the marked digests that no asset has."""
-        return await self._database.read(garbage.unreferenced)
+    async def unreferenced(self, older_s: float = 0) -> list[str]:
+        """Return the digests that were marked so long ago and that no asset has."""
+        return await self._database.read(garbage.unreferenced, older_s)
+
+    async def claim(self, sha256: str, older_s: float) -> bool:
+        """Claim an old mark; False: there is none, or an asset has the bytes."""
+        return await self._database.write(garbage.claim, sha256, older_s)
 
     async def clear(self, sha256: str) -> None:
-        """Take the mark off; absent: nothing happens."""
+        """Take a claimed mark off; else nothing happens."""
         await self._database.write(garbage.clear, sha256)
 
     async def ping(self) -> str:

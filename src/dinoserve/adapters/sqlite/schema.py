@@ -50,12 +50,27 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE garbage (sha256 TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
         "PRAGMA user_version = 1",
     ),
+    (
+        # since: when it was marked or claimed, microseconds since 1970 UTC.
+        "ALTER TABLE garbage ADD COLUMN since INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE garbage ADD COLUMN claimed INTEGER NOT NULL DEFAULT 0",
+        "PRAGMA user_version = 2",
+    ),
 )
 
 
 def version(connection: sqlite3.Connection) -> int:
     """Return how many migrations the database has seen."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def pending(seen: int) -> list[str]:
+    """Return the statements that a database of this schema still lacks, one a line."""
+    return [
+        f"migration {number}: {' '.join(statement.split())}"
+        for number, statements in enumerate(MIGRATIONS[seen:], seen + 1)
+        for statement in statements[:-1]
+    ]
 
 
 def migrate(connection: sqlite3.Connection) -> None:
