@@ -23,6 +23,7 @@ from in_process import make_app
 from odd_files import photo
 from servers import running
 
+IMAGE_ROUTES = {"/v1/embeddings", "/v1/features", "/v1/features/pca"}
 fuzzed = schemathesis.openapi.from_dict(make_app().openapi())
 
 
@@ -56,6 +57,8 @@ def test_no_request_gets_an_undeclared_answer(
 ) -> None:
     if case.method != "DELETE" and len(str(case.path_parameters.get("asset_id"))) == 32:
         case.path_parameters["asset_id"] = asset_id
+    if case.path in IMAGE_ROUTES and case.media_type != "image/*":
+        case.query = {}  # else nearly all would be refused for it
     checks = [
         status_code_conformance,
         content_type_conformance,

@@ -13,7 +13,6 @@ from dinoserve.errors import (
     ImageUnsupportedError,
     InvalidInputError,
     OverloadedError,
-    StartUpError,
     UnavailableError,
 )
 from dinoserve.telemetry import Metrics
