@@ -20,11 +20,6 @@ def device() -> Device:
 
 
 @pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
-
-
-@pytest.fixture
 def batcher(device: Device, metrics: Metrics) -> Iterator[Batcher[int, int]]:
     batcher = Batcher[int, int](device, 10, metrics, cost=lambda item: item)
     yield batcher

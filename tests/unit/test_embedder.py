@@ -1,5 +1,4 @@
 import asyncio
-from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
@@ -25,24 +24,6 @@ from guarded_forward import (
     waiting_for_the_device,
     white,
 )
-
-
-@pytest.fixture
-def forward() -> GuardedForward:
-    return GuardedForward()
-
-
-@pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
-
-
-@pytest.fixture
-async def embedder(
-    forward: GuardedForward, metrics: Metrics
-) -> AsyncIterator[QueuedEmbedder]:
-    async with serving(forward, metrics) as embedder:
-        yield embedder
 
 
 async def test_each_image_gets_its_own_vector_in_order(embedder: Embedder) -> None:

@@ -1,5 +1,4 @@
 import asyncio
-from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
@@ -23,31 +22,12 @@ from guarded_forward import (
     GuardedForward,
     occupy,
     png,
-    serving,
     until,
     waiting_for_the_device,
     white,
 )
 
 FRAMING = Framing("64x96", "squash")
-
-
-@pytest.fixture
-def forward() -> GuardedForward:
-    return GuardedForward()
-
-
-@pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
-
-
-@pytest.fixture
-async def embedder(
-    forward: GuardedForward, metrics: Metrics
-) -> AsyncIterator[QueuedEmbedder]:
-    async with serving(forward, metrics) as embedder:
-        yield embedder
 
 
 async def test_each_image_gets_every_token_in_order(embedder: QueuedEmbedder) -> None:

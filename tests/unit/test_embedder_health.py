@@ -1,5 +1,4 @@
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -12,29 +11,10 @@ from guarded_forward import (
     GuardedForward,
     occupy,
     png,
-    serving,
     until,
     waiting_for_the_device,
     white,
 )
-
-
-@pytest.fixture
-def forward() -> GuardedForward:
-    return GuardedForward()
-
-
-@pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
-
-
-@pytest.fixture
-async def embedder(
-    forward: GuardedForward, metrics: Metrics
-) -> AsyncIterator[QueuedEmbedder]:
-    async with serving(forward, metrics) as embedder:
-        yield embedder
 
 
 async def test_a_healthy_engine_is_not_asked_again(

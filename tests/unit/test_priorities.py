@@ -122,11 +122,6 @@ async def test_a_dear_item_drags_none_of_the_cheap_ones_along(
 
 
 @pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
-
-
-@pytest.fixture
 def admission(metrics: Metrics) -> Admission:
     return Admission(8, metrics)
 
