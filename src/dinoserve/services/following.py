@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 
 from dinoserve.errors import UnavailableError
 from dinoserve.ports import Change, ChangeFeed, Space
@@ -35,12 +35,21 @@ async def in_step(
         # What is stored while the index is filled comes twice, and is not missed.
         count = await search.fill()
         task = asyncio.create_task(_follow(search, changes))
+        task.add_done_callback(_tell_of_end)
         try:
             yield count
         finally:
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await asyncio.gather(task, return_exceptions=True)
+
+
+def _tell_of_end(task: asyncio.Task[None]) -> None:
+    # Searches go on without what others store: somebody must know.
+    if not task.cancelled():
+        _log.critical(
+            "Other servers' changes are no longer seen; restart this one.",
+            exc_info=task.exception(),
+        )
 
 
 async def _listen(changes: AsyncGenerator[Change | None]) -> None:
