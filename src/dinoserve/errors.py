@@ -23,6 +23,7 @@ class has a stable `code`, documented under that name in `docs/problems.md`.
     │   └── NotEmbeddedError       asset-not-embedded
     ├── UnauthorizedError          unauthorized
     ├── ForeignCallerError         foreign-caller
+    ├── LinkRefusedError           link-refused
     ├── OverloadedError            overloaded
     ├── DeadlineError              deadline-exceeded
     ├── UnavailableError           unavailable
@@ -189,6 +190,12 @@ class ForeignCallerError(DinoserveError):
     """The caller is not of this machine, and no key protects the server."""
 
     code = "foreign-caller"
+
+
+class LinkRefusedError(DinoserveError):
+    """A signed link was changed, or its time has passed."""
+
+    code = "link-refused"
 
 
 class OverloadedError(DinoserveError):

@@ -1,49 +1,15 @@
 """Settings: read once from the environment and `.env`, by nothing else."""
 
-import hashlib
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, Secret, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from dinoserve.domain.framing import Framing, lay_out, read_framing
-from dinoserve.domain.geometry import Geometry
-from dinoserve.errors import InvalidInputError, StartUpError
+from dinoserve.setting_values import DocumentsUrl, ObjectsUrl, RedisUrl, StoreUrl
 
 MIB = 1024 * 1024
-_HASHED_KEY = "sha256:"
-# Hosts are names, addresses or percent-encoded sockets. A user or password with an
-# unescaped @, / or ? does not match.
-_MONGODB_URL = re.compile(
-    r"(?P<scheme>mongodb(?:\+srv)?://)(?:[^@/?#]+@)?"
-    r"(?P<place>[\w.,:%\[\]-]+(?:/[\w-]*)?)(?:\?[^@]*)?",
-    re.ASCII,
-)
-_REDIS_URL = re.compile(
-    r"(?P<scheme>rediss?://|unix://)(?:[^@/?#]*@)?"
-    r"(?P<place>[\w./:%\[\]-]+)(?:\?[^@]*)?",
-    re.ASCII,
-)
-# Names of buckets as S3 allows them; of prefixes, what needs no escape anywhere.
-_OBJECTS_URL = (
-    r"^(file:|memory:|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_./-]{1,200})?)$"
-)
-
-
-class StoreUrl(Secret[str]):
-    """Where a store is; shown without user, password and options."""
-
-    def _display(self) -> str:
-        url = self.get_secret_value()
-        if url.startswith("mongodb"):
-            found = _MONGODB_URL.fullmatch(url)
-            return found["scheme"] + found["place"] if found else "mongodb://…"
-        if found := _REDIS_URL.fullmatch(url):
-            return found["scheme"] + found["place"]
-        return url
 
 
 def unknown_variables() -> list[str]:
@@ -74,14 +40,13 @@ class Settings(BaseSettings):
     data: Path = Field(
         Path("var"), description="Folder that every embedded default lives in."
     )
-    documents: StoreUrl = Field(
+    documents: DocumentsUrl = Field(
         StoreUrl("sqlite:"),
         description="Where records and vectors live: `sqlite:`, `memory:` or"
         " `mongodb://…`.",
     )
-    objects: str = Field(
+    objects: ObjectsUrl = Field(
         "file:",
-        pattern=_OBJECTS_URL,
         description="Where the originals live: `file:`, `memory:` or"
         " `s3://bucket/prefix`.",
     )
@@ -102,7 +67,7 @@ class Settings(BaseSettings):
         None,
         description="Base64 of 32 bytes that the S3 server seals the originals with.",
     )
-    redis: StoreUrl | None = Field(
+    redis: RedisUrl | None = Field(
         None,
         description="Cache that processes share: `redis://…`, `rediss://…`, `unix://…`.",
     )
@@ -164,6 +129,11 @@ class Settings(BaseSettings):
         (),
         description="Comma-separated keys, each in clear or as `sha256:<hex>`.",
     )
+    link_key: SecretStr | None = Field(
+        None,
+        description="Base64 of 32 bytes that links are signed with, the same on every"
+        " server; else one is made and kept in the data folder.",
+    )
     fetch_urls: bool = Field(
         False, description="Fetch https URLs that callers give instead of bytes."
     )
@@ -217,80 +187,3 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(key.strip() for key in value.split(",") if key.strip())
         return value
-
-    @field_validator("redis")
-    @classmethod
-    def _check_redis(cls, value: StoreUrl | None) -> StoreUrl | None:
-        if value is None or _REDIS_URL.fullmatch(value.get_secret_value()):
-            return value
-        raise ValueError(
-            "a Redis URL is redis://USER:PASSWORD@HOST:PORT/DATABASE, rediss:// for TLS"
-            " or unix:///PATH; write @ : / ? # % in them as %40 %3A %2F %3F %23 %25"
-        )
-
-    @field_validator("documents")
-    @classmethod
-    def _check_documents(cls, value: StoreUrl) -> StoreUrl:
-        url = value.get_secret_value()
-        if url in {"sqlite:", "memory:"} or _MONGODB_URL.fullmatch(url):
-            return value
-        if url.startswith("mongodb"):
-            raise ValueError(
-                "a MongoDB URL is mongodb://USER:PASSWORD@HOST:PORT/DATABASE?OPTIONS;"
-                " write @ : / ? # % in user and password as %40 %3A %2F %3F %23 %25"
-            )
-        raise ValueError("one of sqlite:, memory:, mongodb://…, mongodb+srv://…")
-
-
-def key_digest(key: SecretStr) -> bytes:
-    """Return the SHA-256 of an API key given in clear or as `sha256:<hex>`.
-
-    Keys are long and random, so a plain digest is enough to keep them.
-
-    Raises:
-        StartUpError: a digest that is not 64 hex digits or is that of nothing, or a
-            key that no header can carry.
-    """
-    text = key.get_secret_value()
-    if not text.startswith(_HASHED_KEY):
-        if not (text.isascii() and text.isprintable()):
-            raise StartUpError("DINOSERVE_API_KEYS: a key has printable ASCII only.")
-        return hashlib.sha256(text.encode()).digest()
-    try:
-        digest = bytes.fromhex(text.removeprefix(_HASHED_KEY))
-    except ValueError:
-        digest = b""
-    if len(digest) != hashlib.sha256().digest_size:
-        raise StartUpError("DINOSERVE_API_KEYS: `sha256:` needs 64 hex digits.")
-    if digest == hashlib.sha256(b"").digest():
-        raise StartUpError("DINOSERVE_API_KEYS: this is the digest of an empty key.")
-    return digest
-
-
-def framing_of(settings: Settings, default: Framing, stride_px: int) -> Framing:
-    """Return size and fit that the settings name, else those of `default`.
-
-    Raises:
-        StartUpError: no framing, sides that are no multiples of `stride_px`, or more
-            patches than allowed.
-    """
-    size = default.size if settings.size == "auto" else settings.size
-    fit = None if settings.fit == "auto" else settings.fit
-    try:
-        framing = read_framing(size, fit)
-        square = lay_out(framing, 1, 1, stride_px)
-    except InvalidInputError as error:
-        name = str(error.extra["field"]).upper()
-        raise StartUpError(f"DINOSERVE_{name}: {error.detail}") from error
-    _check_patches(square, settings.max_patches)
-    return framing
-
-
-def _check_patches(square: Geometry, limit: int) -> None:
-    patches = square.rows * square.columns
-    if patches > limit:
-        raise StartUpError(
-            f"A square picture becomes {square.height} x {square.width} pixels,"
-            f" {patches} patches; DINOSERVE_MAX_PATCHES is {limit}: raise it, or set"
-            " a smaller DINOSERVE_SIZE."
-        )

@@ -10,7 +10,7 @@ from dinoserve.adapters.mongo import MongoDocuments
 from dinoserve.adapters.objects import open_place
 from dinoserve.adapters.sqlite import SqliteDocuments
 from dinoserve.errors import StartUpError
-from dinoserve.ports import ChangeFeed, DocumentStore, ObjectStore, Stores, Survey
+from dinoserve.ports import Area, ChangeFeed, DocumentStore, ObjectStore, Stores, Survey
 from dinoserve.settings import Settings
 
 _MEMORY = "memory:"
@@ -82,11 +82,11 @@ async def migrate_documents(settings: Settings) -> None:
         await open_documents(settings, stack)
 
 
-async def open_objects(settings: Settings) -> ObjectStore:
+async def open_objects(settings: Settings, area: Area = "originals") -> ObjectStore:
     """Return the object store; there is nothing to close; errors as `open_place`."""
     if settings.objects == _MEMORY:
         return MemoryObjects()
-    return await open_place(settings)
+    return await open_place(settings, area)
 
 
 def change_feed(documents: DocumentStore) -> ChangeFeed | None:

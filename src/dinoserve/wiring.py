@@ -1,8 +1,7 @@
 """The only place that names adapters: settings in, services or the web app out."""
 
-import asyncio
 import logging
-import os
+import secrets
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -11,17 +10,16 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from dinoserve.adapters.data_folder import claim_folder
+from dinoserve.adapters.data_folder import claim_folder, kept_key
 from dinoserve.adapters.exact_index import ExactIndex
 from dinoserve.adapters.fetch import DisabledFetcher, FetchLimits, GuardedFetcher
 from dinoserve.adapters.memory_cache import MemoryCache
+from dinoserve.adapters.objects import secret_key
 from dinoserve.adapters.redis_cache import RedisCache
-from dinoserve.engine.embedder import EngineLimits, QueuedEmbedder
-from dinoserve.engine.forward import Forward
-from dinoserve.engine.images import ImageLimits
+from dinoserve.domain.links import KEY_BYTES, Signer
 from dinoserve.engine.renderer import PillowRenderer
-from dinoserve.engine.stub import StubForward
 from dinoserve.errors import StartUpError, UnavailableError, UnsafeBindError
+from dinoserve.loading import image_limits, open_embedder
 from dinoserve.ports import (
     DocumentStore,
     Embedder,
@@ -43,7 +41,8 @@ from dinoserve.services.models import ModelService
 from dinoserve.services.search import SearchService
 from dinoserve.services.similarity import SimilarityService
 from dinoserve.services.sweeping import swept
-from dinoserve.settings import Settings, framing_of, key_digest
+from dinoserve.setting_values import key_digest
+from dinoserve.settings import Settings
 from dinoserve.stores import (
     change_feed,
     grace_s,
@@ -158,6 +157,14 @@ async def open_cache(
     return TwoLevels(local, shared, policy, metrics)
 
 
+def _link_key(settings: Settings) -> bytes:
+    if settings.link_key:
+        return secret_key("DINOSERVE_LINK_KEY", settings.link_key)
+    if has_folder(settings):
+        return kept_key(settings.data, KEY_BYTES)
+    return secrets.token_bytes(KEY_BYTES)
+
+
 def _fetcher(settings: Settings) -> ImageFetcher:
     if not settings.fetch_urls:
         return DisabledFetcher()
@@ -166,75 +173,6 @@ def _fetcher(settings: Settings) -> ImageFetcher:
             timeout_s=settings.fetch_timeout_s, max_bytes=settings.max_image_bytes
         )
     )
-
-
-async def open_embedder(
-    settings: Settings, metrics: Metrics, stack: AsyncExitStack
-) -> QueuedEmbedder:
-    """Return the embedder, warm; the stack closes it.
-
-    Raises:
-        StartUpError: the model or the device cannot be had.
-    """
-    forward = await asyncio.to_thread(_load_forward, settings, metrics)
-    embedder = QueuedEmbedder(
-        forward,
-        _image_limits(settings),
-        EngineLimits(
-            batch_images=settings.max_batch_images,
-            waiting_images=settings.max_waiting_images,
-            patches=settings.max_patches,
-            request_patches=settings.max_request_patches,
-        ),
-        metrics=metrics,
-    )
-    await stack.enter_async_context(embedder)
-    seconds = await embedder.warm_up()
-    card = embedder.card
-    _log.info(
-        "model %s (%s, %s on %s, %s) is warm after %.2f s, recipe %s",
-        card.recipe.model,
-        card.kind,
-        card.engine,
-        card.device,
-        card.precision,
-        seconds,
-        card.recipe.id,
-    )
-    return embedder
-
-
-def _image_limits(settings: Settings) -> ImageLimits:
-    return ImageLimits(
-        max_bytes=settings.max_image_bytes,
-        max_pixels=settings.max_image_pixels,
-        max_side_px=settings.max_image_side_px,
-    )
-
-
-def _load_forward(settings: Settings, metrics: Metrics) -> Forward:
-    if settings.model == "stub":
-        return StubForward()
-    # Before PyTorch is imported: its threads would spin for each other's cores, which
-    # costs most of the throughput as soon as anything else runs on the machine.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Here, because importing PyTorch takes seconds that the stub does not need.
-    from dinoserve.engine.fastest import Wanted, open_forward  # noqa: PLC0415
-    from dinoserve.engine.preprocess import from_config  # noqa: PLC0415
-    from dinoserve.engine.weights import load_model  # noqa: PLC0415
-
-    token = settings.hf_token.get_secret_value() if settings.hf_token else None
-    model = load_model(settings.model, token=token)
-    how = from_config(settings.preprocessing, model.preprocessor, model.stride_px)
-    how = how.with_framing(framing_of(settings, how.framing, model.stride_px))
-    wanted = Wanted(
-        device=settings.device,
-        engine=settings.engine,
-        precision=settings.precision,
-        cache=settings.data / "cache" / "openvino",
-        calibration=settings.calibration,
-    )
-    return open_forward(model, how, wanted, metrics)
 
 
 def _join(
@@ -263,7 +201,7 @@ def _join(
         grace_s=grace_s(settings),
     )
     embeddings = EmbeddingService(documents, embedder, assets)
-    renderer = PillowRenderer(_image_limits(settings))
+    renderer = PillowRenderer(image_limits(settings))
     return Services(
         assets=assets,
         embeddings=embeddings,
@@ -272,4 +210,5 @@ def _join(
         similarity=SimilarityService(embeddings),
         models=ModelService(documents, embedder),
         health=HealthService(documents, objects, embedder),
+        links=Signer(_link_key(settings)),
     )

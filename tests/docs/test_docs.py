@@ -34,6 +34,7 @@ _EVERYWHERE = {
     "body-too-large",
     "unauthorized",
     "foreign-caller",
+    "link-refused",
     "overloaded",
     "invalid-header",
     "deadline-exceeded",

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from dinoserve.errors import StartUpError
+from dinoserve.loading import open_embedder
 from dinoserve.ports import Features
 from dinoserve.settings import Settings
 from dinoserve.telemetry import Metrics
-from dinoserve.wiring import open_embedder
 from odd_files import photo
 
 

@@ -9,9 +9,10 @@ from pydantic import SecretStr, ValidationError
 from dinoserve.adapters.data_folder import claim_folder
 from dinoserve.errors import DataFolderError, StartUpError, UnsafeBindError
 from dinoserve.services.assets import Upload
+from dinoserve.setting_values import key_digest
 from dinoserve.settings import Settings
 from dinoserve.telemetry import Metrics
-from dinoserve.wiring import check_bind, key_digest, open_services, web_app
+from dinoserve.wiring import check_bind, open_services, web_app
 from odd_files import photo
 
 

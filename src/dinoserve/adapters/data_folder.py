@@ -2,8 +2,9 @@
 
 import fcntl
 import os
+import secrets
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dinoserve.errors import DataFolderError
@@ -32,6 +33,31 @@ def claim_folder(path: Path) -> Generator[Path]:
         yield path
     finally:
         os.close(descriptor)
+
+
+def kept_key(path: Path, size_bytes: int) -> bytes:
+    """Return the folder's own random key; it is made when first asked for.
+
+    Raises:
+        DataFolderError: it cannot be read or written, or is no key.
+    """
+    file = path / "link-key"
+    try:
+        with suppress(FileExistsError), open(file, "xb", opener=_private) as new:
+            new.write(secrets.token_bytes(size_bytes))
+            os.fsync(new.fileno())
+        key = file.read_bytes()
+    except OSError as error:
+        raise DataFolderError(
+            f"{file} cannot be used: {error.strerror}. Set DINOSERVE_LINK_KEY instead."
+        ) from error
+    if len(key) != size_bytes:
+        raise DataFolderError(f"{file} is damaged: remove it; links made before end.")
+    return key
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _lock(descriptor: int, path: Path) -> None:

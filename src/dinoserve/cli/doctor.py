@@ -24,6 +24,8 @@ from dinoserve import wiring
 from dinoserve.cli.client import AsJson, Url, default_url, printable
 from dinoserve.cli.config import load_settings
 from dinoserve.errors import DataFolderError, DinoserveError, UnavailableError
+from dinoserve.loading import open_embedder
+from dinoserve.setting_values import key_digest
 from dinoserve.settings import MIB, Settings
 from dinoserve.stores import (
     mongodb_url,
@@ -157,7 +159,7 @@ def _existing(settings: Settings) -> Path:
 
 async def _check_settings(settings: Settings) -> str:
     wiring.check_bind(settings)
-    digests = [wiring.key_digest(key) for key in settings.api_keys]
+    digests = [key_digest(key) for key in settings.api_keys]
     guard = "API keys are asked for" if digests else "no API key, this machine only"
     return f"{default_url(settings)}, {guard}"
 
@@ -212,7 +214,7 @@ async def _check_model(settings: Settings) -> str:
     async with AsyncExitStack() as stack:
         # Converted models would be kept in the data folder.
         scratch = stack.enter_context(_scratch(settings))
-        embedder = await wiring.open_embedder(scratch, Metrics(), stack)
+        embedder = await open_embedder(scratch, Metrics(), stack)
         await embedder.check()
         card = embedder.card
     # `auto` takes CUDA if it is there; the stub does not look.

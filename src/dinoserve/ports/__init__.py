@@ -12,6 +12,14 @@ from dinoserve.ports.cache import Cache, Entry, Kind, Seen, Slot
 from dinoserve.ports.engine import Embedded, Embedder, EngineLoad, Features, ModelCard
 from dinoserve.ports.index import Space, VectorIndex
 from dinoserve.ports.network import ImageFetcher
+from dinoserve.ports.objects import (
+    Area,
+    Contents,
+    ObjectBytes,
+    ObjectStore,
+    SignedMethod,
+    StoredObject,
+)
 from dinoserve.ports.rendering import Renderer
 from dinoserve.ports.stores import (
     CLAIM_S,
@@ -19,21 +27,18 @@ from dinoserve.ports.stores import (
     AssetStore,
     Change,
     ChangeFeed,
-    Contents,
     DocumentStore,
     EmbeddingStore,
     GarbageLog,
     IndexEntry,
-    ObjectBytes,
-    ObjectStore,
-    SignedMethod,
-    StoredObject,
+    Reachable,
     Stores,
     Survey,
 )
 
 __all__ = [
     "CLAIM_S",
+    "Area",
     "AssetChanges",
     "AssetStore",
     "Cache",
@@ -54,6 +59,7 @@ __all__ = [
     "ModelCard",
     "ObjectBytes",
     "ObjectStore",
+    "Reachable",
     "Renderer",
     "Seen",
     "SignedMethod",

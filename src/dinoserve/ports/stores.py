@@ -1,20 +1,19 @@
-"""Where records, vectors and bytes are kept."""
+"""Where records and vectors are kept."""
 
 from collections.abc import (
     AsyncGenerator,
-    AsyncIterable,
     AsyncIterator,
     Collection,
     Sequence,
 )
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol
 
 from dinoserve.domain.assets import Asset, Filter, Metadata
 from dinoserve.domain.paging import AssetQuery, Page
 from dinoserve.domain.recipes import Recipe
 from dinoserve.domain.vectors import Embedding, Vector
+from dinoserve.ports.objects import ObjectStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +140,10 @@ class GarbageLog(Protocol):
         """Return the digests that were marked so long ago and that no asset has."""
         ...
 
+    async def referenced(self, digests: Collection[str]) -> set[str]:
+        """Return those of these digests that some asset has."""
+        ...
+
     async def claim(self, sha256: str, older_s: float) -> bool:
         """Claim the mark, so that the bytes may be erased.
 
@@ -157,6 +160,10 @@ class GarbageLog(Protocol):
     async def clear(self, sha256: str) -> None:
         """Take a claimed mark off, as the bytes are gone. Else nothing happens."""
         ...
+
+
+class Reachable(Protocol):
+    """A store that tells what it is."""
 
     async def ping(self) -> str:
         """Return name and version of the store; raise UnavailableError."""
@@ -196,92 +203,8 @@ class Survey(NamedTuple):
     pending: list[str]
 
 
-class DocumentStore(AssetStore, EmbeddingStore, GarbageLog, Protocol):
-    """The three roles that one database plays."""
-
-
-Contents: TypeAlias = bytes | AsyncIterable[bytes]
-"""What an object is made of: its bytes, or a stream of them.
-
-A stream is best read from a disk or another store: one that waits for a caller keeps
-others waiting.
-"""
-
-SignedMethod: TypeAlias = Literal["GET", "PUT"]
-
-
-class StoredObject(NamedTuple):
-    """What a store tells of an object without reading it.
-
-    Attributes:
-        stored_at: when it was last written, with its time zone.
-    """
-
-    sha256: str
-    size_bytes: int
-    stored_at: datetime
-
-
-class ObjectBytes(Protocol):
-    """Bytes under their SHA-256, or under any other name of 64 hex digits."""
-
-    async def put(self, sha256: str, data: Contents) -> None:
-        """Store the bytes; durable on return. Twice is the same as once.
-
-        A stream that fails raises what it failed with; nothing is stored then.
-
-        Raises:
-            StorageFullError: nothing was stored.
-        """
-        ...
-
-    async def size(self, sha256: str) -> int | None:
-        """Return the number of bytes. Absent: None."""
-        ...
-
-    def read(self, sha256: str, start: int, stop: int) -> AsyncIterator[bytes]:
-        """Yield the bytes [start, stop) in chunks of bounded size.
-
-        Absent: UnavailableError, because a record said that they exist.
-        """
-        ...
-
-    async def delete(self, sha256: str) -> None:
-        """Remove the bytes and whatever a broken write left. Absent: no error."""
-        ...
-
-
-class ObjectStore(ObjectBytes, Protocol):
-    """Where the bytes are, as a whole."""
-
-    def scan(self) -> AsyncIterator[StoredObject]:
-        """Yield every object. Order: none promised.
-
-        What is stored or erased while it runs may be there or not.
-        """
-        ...
-
-    async def sign(
-        self, method: SignedMethod, sha256: str, expires_s: int
-    ) -> str | None:
-        """Return a URL that lets whoever holds it read or write the object.
-
-        The URL binds neither length nor contents of what is written: let callers
-        write only to names that nothing is served from, and check what came.
-
-        Args:
-            method: what the URL is good for.
-            sha256: the object; it need not exist.
-            expires_s: seconds from now until it is good for nothing.
-
-        Returns:
-            None: this store has no URLs of its own.
-        """
-        ...
-
-    async def ping(self) -> str:
-        """Return name and version of the store; raise UnavailableError."""
-        ...
+class DocumentStore(AssetStore, EmbeddingStore, GarbageLog, Reachable, Protocol):
+    """The roles that one database plays."""
 
 
 class Stores(NamedTuple):

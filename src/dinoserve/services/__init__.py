@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dinoserve.domain.links import Signer
 from dinoserve.services.assets import AssetService
 from dinoserve.services.embeddings import EmbeddingService
 from dinoserve.services.features import FeatureService
@@ -13,7 +14,7 @@ from dinoserve.services.similarity import SimilarityService
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One field per capability."""
+    """One field per capability, and what links are signed with."""
 
     assets: AssetService
     embeddings: EmbeddingService
@@ -22,3 +23,4 @@ class Services:
     similarity: SimilarityService
     models: ModelService
     health: HealthService
+    links: Signer

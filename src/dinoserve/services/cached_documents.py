@@ -108,6 +108,10 @@ class CachedDocuments:
         """Return the digests that were marked so long ago and that no asset has."""
         return await self.store.unreferenced(older_s)
 
+    async def referenced(self, digests: Collection[str]) -> set[str]:
+        """Return those of these digests that some asset has."""
+        return await self.store.referenced(digests)
+
     async def claim(self, sha256: str, older_s: float) -> bool:
         """Claim an old mark; False: there is none, or an asset has the bytes."""
         return await self.store.claim(sha256, older_s)

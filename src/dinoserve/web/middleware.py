@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dinoserve.domain.links import Signer
 from dinoserve.errors import (
     BodyTooLargeError,
     DinoserveError,
     ForeignCallerError,
+    LinkRefusedError,
     OverloadedError,
     UnauthorizedError,
 )
@@ -84,6 +86,8 @@ class Observed:
 class Guarded:
     """Lets only callers with a key pass; without keys, only this machine's own.
 
+    A link that the server signed is a key to what it names.
+
     Args:
         app: what is guarded.
         key_digests: SHA-256 of every valid key; empty means that none is asked for.
@@ -102,6 +106,11 @@ class Guarded:
     def _refusal(self, scope: Scope) -> DinoserveError | None:
         if scope["path"] in OPEN_PATHS:
             return None
+        try:
+            if _is_link(scope):
+                return None
+        except LinkRefusedError as error:
+            return error
         if self._digests:
             return None if self._has_key(scope) else UnauthorizedError(_NO_KEY)
         # A page from elsewhere may make a browser here call us, under our own address
@@ -189,6 +198,12 @@ class Bounded:
                 f" {self._max_held_bytes} are allowed (DINOSERVE_MAX_HELD_BYTES)."
             )
         return None
+
+
+def _is_link(scope: Scope) -> bool:
+    signer: Signer = scope["app"].state.services.links
+    query = scope["query_string"].decode("latin-1")
+    return signer.check(scope["method"], scope["path"], query, time.time())
 
 
 def is_loopback(host: str) -> bool:

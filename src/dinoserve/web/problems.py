@@ -27,6 +27,7 @@ from dinoserve.errors import (
     ImageTooLargeError,
     ImageUnsupportedError,
     InvalidInputError,
+    LinkRefusedError,
     NotFoundError,
     OverloadedError,
     RangeError,
@@ -51,6 +52,7 @@ STATUS: dict[type[DinoserveError], tuple[int, str]] = {
     ConflictError: (409, "The request does not fit the present state"),
     UnauthorizedError: (401, "A valid API key is needed"),
     ForeignCallerError: (403, "Without API keys only this machine is served"),
+    LinkRefusedError: (403, "The signed link cannot be used"),
     OverloadedError: (429, "Too much work is waiting"),
     DeadlineError: (504, "The caller's time passed before the answer"),
     UnavailableError: (503, "Something the service needs does not answer"),
@@ -63,6 +65,7 @@ _ANYWHERE = (
     BodyTooLargeError,
     UnauthorizedError,
     ForeignCallerError,
+    LinkRefusedError,
     OverloadedError,
     DeadlineError,
 )

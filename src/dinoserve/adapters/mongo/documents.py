@@ -113,6 +113,10 @@ class MongoDocuments:
         """Return the digests that were marked so long ago and that no asset has."""
         return await self._database.run(garbage.unreferenced, older_s)
 
+    async def referenced(self, digests: Collection[str]) -> set[str]:
+        """Return those of these digests that some asset has."""
+        return await self._database.run(garbage.referenced, digests)
+
     async def claim(self, sha256: str, older_s: float) -> bool:
         """Claim an old mark; False: there is none, or an asset has the bytes."""
         before = await self._database.run(garbage.limits, older_s)

@@ -4,6 +4,7 @@
 who ask it may differ.
 """
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -75,6 +76,13 @@ async def unreferenced(database: Documents, older_s: float) -> list[str]:
         ]
     )
     return [found["_id"] async for found in cursor]
+
+
+async def referenced(database: Documents, digests: Collection[str]) -> set[str]:
+    """Return those of these digests that some asset has."""
+    meant = {"sha256": {"$in": list(digests)}}
+    cursor = database.assets.find(meant, {"sha256": True, "_id": False})
+    return {found["sha256"] async for found in cursor}
 
 
 async def claim(database: Documents, sha256: str, before: Limits) -> bool:

@@ -2,7 +2,7 @@
 
 from dinoserve.adapters.objects.bucket import Bucket
 from dinoserve.adapters.objects.local import LocalObjects
-from dinoserve.adapters.objects.opening import open_place
+from dinoserve.adapters.objects.opening import open_place, secret_key
 from dinoserve.adapters.objects.s3 import S3Objects
 
-__all__ = ["Bucket", "LocalObjects", "S3Objects", "open_place"]
+__all__ = ["Bucket", "LocalObjects", "S3Objects", "open_place", "secret_key"]

@@ -100,11 +100,12 @@ class LocalObjects:
         """Remove the bytes and what a killed write left beside them, for good."""
         await asyncio.shield(self._delete(self._path(sha256)))
 
-    async def scan(self) -> AsyncIterator[StoredObject]:
-        """Yield every object, a 256th of them at a time in memory."""
+    async def scan(self, prefix: str = "") -> AsyncIterator[StoredObject]:
+        """Yield the objects named so, a 256th of all at a time in memory."""
         for folder in await on_disk(files.folders, self._folder):
-            for found in await on_disk(self._stored_below, folder):
-                yield found
+            if folder.name.startswith(prefix[:2]):
+                for found in await on_disk(self._stored_below, folder, prefix):
+                    yield found
 
     async def sign(
         self, method: SignedMethod, sha256: str, expires_s: int
@@ -179,9 +180,11 @@ class LocalObjects:
         file.close()
         raise FileNotFoundError(f"{path} ends before {stop}")
 
-    def _stored_below(self, folder: Path) -> list[StoredObject]:
+    def _stored_below(self, folder: Path, prefix: str) -> list[StoredObject]:
         stored: list[StoredObject] = []
         for path in files.files(folder):
+            if not path.name.startswith(prefix):
+                continue
             with suppress(FileNotFoundError):  # erased since the folder was read
                 status = path.stat()
                 if sha256 := digest_of(path.name):

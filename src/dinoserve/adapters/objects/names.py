@@ -25,6 +25,11 @@ def digest_of(key: str) -> str | None:
     return name if _SHA256.fullmatch(name) else None
 
 
+def folders_of(prefix: str) -> list[str]:
+    """Return the folders of a key that a digest's first digits decide."""
+    return [prefix[at : at + 2] for at in (0, 2) if len(prefix) >= at + 2]
+
+
 def check_range(start: int, stop: int) -> None:
     """Pass if [start, stop) is a range; else ValueError."""
     if not 0 <= start <= stop:

@@ -1,6 +1,7 @@
 """From settings to a store: a folder, or a bucket."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from dinoserve.adapters.objects.formats import read_key
 from dinoserve.adapters.objects.local import LocalObjects
 from dinoserve.adapters.objects.s3 import S3Objects
 from dinoserve.errors import StartUpError
+from dinoserve.ports import Area
 
 _S3 = "s3://"
 _THIS_MACHINE = {"localhost", "127.0.0.1", "::1"}
@@ -30,7 +32,17 @@ class Place(Protocol):
     s3_sse_c_key: SecretStr | None
 
 
-async def open_place(place: Place) -> LocalObjects | S3Objects:
+# The originals' names are older than the others.
+_FOLDERS: Mapping[Area, str] = {
+    "originals": "objects",
+    "derived": "derived",
+    "incoming": "incoming",
+}
+
+
+async def open_place(
+    place: Place, area: Area = "originals"
+) -> LocalObjects | S3Objects:
     """Return the store; there is nothing to close.
 
     Raises:
@@ -38,17 +50,17 @@ async def open_place(place: Place) -> LocalObjects | S3Objects:
         UnavailableError: the folder cannot be made or read.
     """
     if place.objects.startswith(_S3):
-        return await S3Objects.open(_bucket(place))
+        return await S3Objects.open(_bucket(place, area))
     if place.s3_sse_c_key:
         raise StartUpError(
             "DINOSERVE_S3_SSE_C_KEY seals objects in a bucket, and DINOSERVE_OBJECTS"
             " is a folder: set DINOSERVE_OBJECTS_KEY instead."
         )
     key = _key("DINOSERVE_OBJECTS_KEY", place.objects_key)
-    return await asyncio.to_thread(LocalObjects, place.data / "objects", key=key)
+    return await asyncio.to_thread(LocalObjects, place.data / _FOLDERS[area], key=key)
 
 
-def _bucket(place: Place) -> Bucket:
+def _bucket(place: Place, area: Area) -> Bucket:
     if place.objects_key:
         raise StartUpError(
             "DINOSERVE_OBJECTS_KEY seals objects in a folder, and DINOSERVE_OBJECTS is"
@@ -62,13 +74,18 @@ def _bucket(place: Place) -> Bucket:
     name, _, prefix = place.objects.removeprefix(_S3).partition("/")
     return Bucket(
         name=name,
-        prefix=prefix.strip("/"),
+        prefix=_prefix(prefix, area),
         endpoint=_endpoint(place),
         region=place.s3_region,
         access_key=place.s3_access_key.get_secret_value(),
         secret_key=place.s3_secret_key.get_secret_value(),
         customer_key=_key("DINOSERVE_S3_SSE_C_KEY", place.s3_sse_c_key),
     )
+
+
+def _prefix(of_all: str, area: Area) -> str:
+    parts = [of_all.strip("/"), "" if area == "originals" else _FOLDERS[area]]
+    return "/".join(filter(None, parts))
 
 
 def _endpoint(place: Place) -> str:
@@ -97,12 +114,15 @@ def _endpoint(place: Place) -> str:
     return place.s3_endpoint.rstrip("/")
 
 
-def _key(setting: str, text: SecretStr | None) -> bytes | None:
-    if text is None:
-        return None
+def secret_key(setting: str, text: SecretStr) -> bytes:
+    """Return the 32 bytes that the setting holds as base64; StartUpError names it."""
     try:
         return read_key(text.get_secret_value())
     except ValueError as error:
         raise StartUpError(
             f"{setting}: {error}; `openssl rand -base64 32` makes one."
         ) from error
+
+
+def _key(setting: str, text: SecretStr | None) -> bytes | None:
+    return secret_key(setting, text) if text else None

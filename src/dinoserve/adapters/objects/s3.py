@@ -16,6 +16,7 @@ from dinoserve.adapters.objects.names import (
     CHUNK_BYTES,
     check_range,
     digest_of,
+    folders_of,
     key_of,
 )
 from dinoserve.adapters.objects.parts import PART_BYTES, Parts
@@ -110,16 +111,19 @@ class S3Objects:
             with suppress(FileNotFoundError):
                 await obstore.delete_async(self._store, key)
 
-    async def scan(self) -> AsyncIterator[StoredObject]:
-        """Yield every object, a thousand at a time in memory."""
+    async def scan(self, prefix: str = "") -> AsyncIterator[StoredObject]:
+        """Yield the objects named so, a thousand at a time in memory."""
+        # A bucket lists below whole parts of a key only.
+        below = self._root + "".join(f"{part}/" for part in folders_of(prefix))
         pages = obstore.list(  # pyright: ignore[reportUnknownMemberType] - its overload for Arrow, which is not installed
-            self._store, self._root or None, chunk_size=1000
+            self._store, below or None, chunk_size=1000
         )
         async for page in answers(pages, self._limits.answer_s):
             for meta in page:
                 sha256 = digest_of(meta["path"])
                 # Below our prefix may lie other stores with prefixes of their own.
-                if sha256 and meta["path"] == self._key(sha256):
+                is_ours = sha256 and meta["path"] == self._key(sha256)
+                if sha256 and is_ours and sha256.startswith(prefix):
                     yield StoredObject(sha256, meta["size"], meta["last_modified"])
 
     async def sign(

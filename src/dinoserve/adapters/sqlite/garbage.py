@@ -2,7 +2,9 @@
 
 import sqlite3
 import time
+from collections.abc import Collection
 
+from dinoserve.adapters.sqlite.chunks import chunks, marks
 from dinoserve.errors import UnavailableError
 from dinoserve.ports import CLAIM_S
 
@@ -35,6 +37,18 @@ def unreferenced(connection: sqlite3.Connection, older_s: float) -> list[str]:
         (_before(older_s),),
     )
     return [row[0] for row in rows]
+
+
+def referenced(connection: sqlite3.Connection, digests: Collection[str]) -> set[str]:
+    """Return those of these digests that some asset has."""
+    found: set[str] = set()
+    for chunk in chunks(digests):
+        rows = connection.execute(
+            f"SELECT sha256 FROM asset WHERE sha256 IN ({marks(len(chunk))})",  # noqa: S608 - only question marks are put in
+            chunk,
+        )
+        found |= {row[0] for row in rows}
+    return found
 
 
 def claim(connection: sqlite3.Connection, sha256: str, older_s: float) -> bool:

@@ -1,13 +1,11 @@
-"""Stores in dictionaries: for tests and trials, gone when the process ends."""
+"""Records, vectors and marks in dictionaries."""
 
 import json
 import math
-import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import numpy as np
@@ -20,14 +18,10 @@ from dinoserve.errors import AssetNotFoundError, InvalidInputError, UnavailableE
 from dinoserve.ports import (
     CLAIM_S,
     AssetChanges,
-    Contents,
     IndexEntry,
-    SignedMethod,
-    StoredObject,
 )
 
 _BATCH = 512
-_CHUNK_BYTES = 256 * 1024
 
 
 class MemoryDocuments:
@@ -165,6 +159,10 @@ class MemoryDocuments:
             if mark.is_older(older_s) and not self._is_referenced(sha256)
         ]
 
+    async def referenced(self, digests: Collection[str]) -> set[str]:
+        """Return those of these digests that some asset has."""
+        return {each for each in digests if self._is_referenced(each)}
+
     async def claim(self, sha256: str, older_s: float) -> bool:
         """Claim an old mark; False: there is none, or an asset has the bytes."""
         mark = self._marks.get(sha256)
@@ -209,54 +207,6 @@ class _Mark(NamedTuple):
 
     def is_older(self, age_s: float) -> bool:
         return self.since_s <= time.monotonic() - age_s
-
-
-class MemoryObjects:
-    """`ports.ObjectStore` in a dictionary; see there for what methods do."""
-
-    def __init__(self) -> None:
-        self._objects: dict[str, tuple[bytes, datetime]] = {}
-
-    async def put(self, sha256: str, data: Contents) -> None:
-        """Store the bytes; twice is the same as once."""
-        if not re.fullmatch(r"[0-9a-f]{64}", sha256):
-            raise ValueError("a digest is 64 hex digits")
-        if not isinstance(data, bytes):
-            data = b"".join([chunk async for chunk in data])
-        self._objects[sha256] = data, datetime.now(UTC)
-
-    async def size(self, sha256: str) -> int | None:
-        """Return the number of bytes. Absent: None."""
-        found = self._objects.get(sha256)
-        return None if found is None else len(found[0])
-
-    async def read(self, sha256: str, start: int, stop: int) -> AsyncIterator[bytes]:
-        """Yield the bytes [start, stop) in chunks of 256 KiB at most."""
-        found = self._objects.get(sha256)
-        if found is None or stop > len(found[0]):
-            raise UnavailableError("The image's bytes are missing.", port="objects")
-        for begin in range(start, stop, _CHUNK_BYTES):
-            yield found[0][begin : min(begin + _CHUNK_BYTES, stop)]
-
-    async def delete(self, sha256: str) -> None:
-        """Remove the bytes. Absent: no error."""
-        self._objects.pop(sha256, None)
-
-    async def scan(self) -> AsyncIterator[StoredObject]:
-        """Yield every object of the moment it is first asked."""
-        for sha256, (data, stored_at) in list(self._objects.items()):
-            yield StoredObject(sha256, len(data), stored_at)
-
-    async def sign(
-        self, method: SignedMethod, sha256: str, expires_s: int
-    ) -> str | None:
-        """Return None: nobody but this process gives the bytes away."""
-        del method, sha256, expires_s
-        return None
-
-    async def ping(self) -> str:
-        """Return the name of the store."""
-        return "memory"
 
 
 def _copy(asset: Asset) -> Asset:

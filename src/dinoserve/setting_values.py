@@ -1,0 +1,91 @@
+"""Settings' values: where stores are, and keys that callers have."""
+
+import hashlib
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Secret, SecretStr, StringConstraints
+
+from dinoserve.errors import StartUpError
+
+_HASHED_KEY = "sha256:"
+# Hosts are names, addresses or percent-encoded sockets. A user or password with an
+# unescaped @, / or ? does not match.
+_MONGODB_URL = re.compile(
+    r"(?P<scheme>mongodb(?:\+srv)?://)(?:[^@/?#]+@)?"
+    r"(?P<place>[\w.,:%\[\]-]+(?:/[\w-]*)?)(?:\?[^@]*)?",
+    re.ASCII,
+)
+_REDIS_URL = re.compile(
+    r"(?P<scheme>rediss?://|unix://)(?:[^@/?#]*@)?"
+    r"(?P<place>[\w./:%\[\]-]+)(?:\?[^@]*)?",
+    re.ASCII,
+)
+# Names of buckets as S3 allows them; of prefixes, what needs no escape anywhere.
+_OBJECTS_PATTERN = (
+    r"^(file:|memory:|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_./-]{1,200})?)$"
+)
+
+
+class StoreUrl(Secret[str]):
+    """Where a store is; shown without user, password and options."""
+
+    def _display(self) -> str:
+        url = self.get_secret_value()
+        if url.startswith("mongodb"):
+            found = _MONGODB_URL.fullmatch(url)
+            return found["scheme"] + found["place"] if found else "mongodb://…"
+        if found := _REDIS_URL.fullmatch(url):
+            return found["scheme"] + found["place"]
+        return url
+
+
+def _check_redis(value: StoreUrl) -> StoreUrl:
+    if _REDIS_URL.fullmatch(value.get_secret_value()):
+        return value
+    raise ValueError(
+        "a Redis URL is redis://USER:PASSWORD@HOST:PORT/DATABASE, rediss:// for TLS"
+        " or unix:///PATH; write @ : / ? # % in them as %40 %3A %2F %3F %23 %25"
+    )
+
+
+def _check_documents(value: StoreUrl) -> StoreUrl:
+    url = value.get_secret_value()
+    if url in {"sqlite:", "memory:"} or _MONGODB_URL.fullmatch(url):
+        return value
+    if url.startswith("mongodb"):
+        raise ValueError(
+            "a MongoDB URL is mongodb://USER:PASSWORD@HOST:PORT/DATABASE?OPTIONS;"
+            " write @ : / ? # % in user and password as %40 %3A %2F %3F %23 %25"
+        )
+    raise ValueError("one of sqlite:, memory:, mongodb://…, mongodb+srv://…")
+
+
+RedisUrl = Annotated[StoreUrl, AfterValidator(_check_redis)]
+DocumentsUrl = Annotated[StoreUrl, AfterValidator(_check_documents)]
+ObjectsUrl = Annotated[str, StringConstraints(pattern=_OBJECTS_PATTERN)]
+
+
+def key_digest(key: SecretStr) -> bytes:
+    """Return the SHA-256 of an API key given in clear or as `sha256:<hex>`.
+
+    Keys are long and random, so a plain digest is enough to keep them.
+
+    Raises:
+        StartUpError: a digest that is not 64 hex digits or is that of nothing, or a
+            key that no header can carry.
+    """
+    text = key.get_secret_value()
+    if not text.startswith(_HASHED_KEY):
+        if not (text.isascii() and text.isprintable()):
+            raise StartUpError("DINOSERVE_API_KEYS: a key has printable ASCII only.")
+        return hashlib.sha256(text.encode()).digest()
+    try:
+        digest = bytes.fromhex(text.removeprefix(_HASHED_KEY))
+    except ValueError:
+        digest = b""
+    if len(digest) != hashlib.sha256().digest_size:
+        raise StartUpError("DINOSERVE_API_KEYS: `sha256:` needs 64 hex digits.")
+    if digest == hashlib.sha256(b"").digest():
+        raise StartUpError("DINOSERVE_API_KEYS: this is the digest of an empty key.")
+    return digest
