@@ -7,6 +7,10 @@ import shutil
 import sys
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 WIDTH = 384
 """Numbers in a token."""
@@ -59,9 +63,29 @@ def write_model(folder: Path, layers: int) -> None:
         num_register_tokens=_REGISTERS,
     )
     logging.disable_progress_bar()
-    DINOv3ViTModel(config).save_pretrained(folder)  # pyright: ignore[reportUnknownMemberType] - its options are untyped
+    network = DINOv3ViTModel(config)
+    with torch.no_grad():
+        for name, value in network.named_parameters():
+            _spread(name, value)
+    network.save_pretrained(folder)  # pyright: ignore[reportUnknownMemberType] - its options are untyped
     bundled = Path(str(resources.files("dinoserve"))) / "engine" / "bundled"
     shutil.copy(bundled / "preprocessor_config.json", folder)
+
+
+def _spread(name: str, value: "torch.Tensor") -> None:
+    """Give what begins as 0 or 1 values of the order that training gives it.
+
+    With every LayerScale 1, as it begins, the noise of int8 grows from block to block
+    as in no trained model, and the gate would rightly refuse to serve it.
+    """
+    if "layer_scale" in name:
+        value.uniform_(0.1, 0.5)
+    elif "token" in name:
+        value.normal_(std=0.5)
+    elif "norm" in name and name.endswith("weight"):
+        value.uniform_(0.8, 1.2)
+    elif name.endswith("bias"):
+        value.uniform_(-0.1, 0.1)
 
 
 if __name__ == "__main__":
