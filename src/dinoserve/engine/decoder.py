@@ -14,6 +14,7 @@ from dinoserve.domain.urgency import Priority, priority
 from dinoserve.engine.forward import Forward, Prepared
 from dinoserve.engine.images import DecodedImage, ImageLimits, decode
 from dinoserve.errors import InvalidInputError, UnavailableError
+from dinoserve.ports import ImageBytes
 from dinoserve.telemetry import Metrics
 
 _Done = TypeVar("_Done")
@@ -62,7 +63,7 @@ class Decoder:
 
     async def prepare_all(
         self,
-        images: Sequence[bytes],
+        images: Sequence[ImageBytes],
         framing: Framing | None,
         patch_px: int,
         max_patches: int | None = None,
@@ -98,7 +99,7 @@ class Decoder:
             for future in futures:
                 future.cancel()
 
-    async def inspect(self, image: bytes) -> ImageInfo:
+    async def inspect(self, image: ImageBytes) -> ImageInfo:
         """Decode fully, without the model; `field` of an error is `image`."""
         future = self._start(partial(self._decode, image))
         return (await asyncio.wrap_future(future)).info
@@ -118,7 +119,9 @@ class Decoder:
             raise UnavailableError(_CLOSED, port="embedder")
         return self._pools[priority.get()].submit(work)
 
-    def _prepare(self, image: bytes, framing: Framing | None, patch_px: int) -> Picture:
+    def _prepare(
+        self, image: ImageBytes, framing: Framing | None, patch_px: int
+    ) -> Picture:
         with self._metrics.stage("decode"):
             decoded = self._decode(image)
             info = decoded.info
@@ -142,7 +145,7 @@ class Decoder:
                 value=patches,
             )
 
-    def _decode(self, image: bytes) -> DecodedImage:
+    def _decode(self, image: ImageBytes) -> DecodedImage:
         # Asked again on the thread: what waited for one is answered at closing.
         if self._is_closed:
             raise UnavailableError(_CLOSED, port="embedder")

@@ -23,7 +23,7 @@ from dinoserve.errors import (
     OverloadedError,
     UnavailableError,
 )
-from dinoserve.ports import Embedded, EngineLoad, Features, ModelCard
+from dinoserve.ports import Embedded, EngineLoad, Features, ImageBytes, ModelCard
 from dinoserve.telemetry import Metrics
 
 CHECK_S = 10.0
@@ -107,7 +107,7 @@ class QueuedEmbedder:
         """Return what is loaded."""
         return self._forward.card
 
-    async def embed(self, images: Sequence[bytes]) -> list[Embedded]:
+    async def embed(self, images: Sequence[ImageBytes]) -> list[Embedded]:
         """Return one result per image, in order; see `ports.Embedder.embed`.
 
         A bad image fails the whole call before any forward. Cancelling the call
@@ -120,7 +120,7 @@ class QueuedEmbedder:
         ]
 
     async def features(
-        self, images: Sequence[bytes], framing: Framing | None = None
+        self, images: Sequence[ImageBytes], framing: Framing | None = None
     ) -> list[Features]:
         """Return every token of every image; see `ports.Embedder.features`.
 
@@ -140,7 +140,7 @@ class QueuedEmbedder:
             for one, rows in done
         ]
 
-    async def inspect(self, image: bytes) -> ImageInfo:
+    async def inspect(self, image: ImageBytes) -> ImageInfo:
         """Decode fully, without the model; `field` of an error is `image`."""
         with self._admission.hold(1):
             return await self._decoder.inspect(image)
@@ -205,7 +205,11 @@ class QueuedEmbedder:
             self._metrics.images.labels(outcome).inc(images)
 
     async def _run(
-        self, images: Sequence[bytes], framing: Framing | None, *, wants_tokens: bool
+        self,
+        images: Sequence[ImageBytes],
+        framing: Framing | None,
+        *,
+        wants_tokens: bool,
     ) -> list[tuple[Picture, NDArray[np.float32]]]:
         if not images:
             return []

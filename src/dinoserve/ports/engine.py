@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,30 @@ from dinoserve.domain.framing import Framing
 from dinoserve.domain.geometry import Geometry
 from dinoserve.domain.recipes import Recipe
 from dinoserve.domain.vectors import Vector
+
+
+class BytesOnDisk(Protocol):
+    """Bytes that are on a disk until they are needed."""
+
+    def __len__(self) -> int:
+        """Return how many they are."""
+        ...
+
+    def read(self) -> bytes:
+        """Return all of them; blocks, and whoever calls it holds them in memory.
+
+        Raises:
+            UnavailableError: the disk does not give them.
+        """
+        ...
+
+    def sha256(self) -> str:
+        """Return their digest in hex; blocks. Errors as `read`."""
+        ...
+
+
+ImageBytes: TypeAlias = bytes | BytesOnDisk
+"""An encoded image. What is on the disk is read when its turn to be decoded comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +82,7 @@ class ModelCard:
         engine: `torch`, `openvino` or `stub`.
         note: what an operator must know about these weights; empty if nothing.
         licence: the licence the weights come under, as far as known.
+        registers: register tokens that features have; ConvNeXt has none.
     """
 
     recipe: Recipe
@@ -68,6 +93,7 @@ class ModelCard:
     parameters: int
     note: str
     licence: str
+    registers: int = 0
     details: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
@@ -98,7 +124,7 @@ class Embedder(Protocol):
         """Return what is loaded."""
         ...
 
-    async def embed(self, images: Sequence[bytes]) -> list[Embedded]:
+    async def embed(self, images: Sequence[ImageBytes]) -> list[Embedded]:
         """Return one result per image, in order.
 
         Raises:
@@ -110,7 +136,7 @@ class Embedder(Protocol):
         ...
 
     async def features(
-        self, images: Sequence[bytes], framing: Framing | None = None
+        self, images: Sequence[ImageBytes], framing: Framing | None = None
     ) -> list[Features]:
         """Return every token of every image, in order.
 
@@ -127,7 +153,7 @@ class Embedder(Protocol):
         """
         ...
 
-    async def inspect(self, image: bytes) -> ImageInfo:
+    async def inspect(self, image: ImageBytes) -> ImageInfo:
         """Decode fully, without the model; same errors as `embed`."""
         ...
 

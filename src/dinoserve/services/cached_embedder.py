@@ -1,14 +1,21 @@
 """An embedder that computes nothing twice."""
 
 import asyncio
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dinoserve.domain.assets import ImageInfo
 from dinoserve.domain.framing import Framing
-from dinoserve.ports import Embedded, Embedder, EngineLoad, Features, ModelCard, Slot
+from dinoserve.ports import (
+    Embedded,
+    Embedder,
+    EngineLoad,
+    Features,
+    ImageBytes,
+    ModelCard,
+    Slot,
+)
 from dinoserve.services.cached_values import (
     embedded_from_bytes,
     embedded_to_bytes,
@@ -18,6 +25,7 @@ from dinoserve.services.cached_values import (
 from dinoserve.services.caching import TwoLevels
 from dinoserve.services.making import Codec, Maker
 from dinoserve.services.sources import told_as
+from dinoserve.services.spooling import sha256_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,7 @@ class CachedEmbedder:
         """Return what is loaded."""
         return self.engine.card
 
-    async def embed(self, images: Sequence[bytes]) -> list[Embedded]:
+    async def embed(self, images: Sequence[ImageBytes]) -> list[Embedded]:
         """Return one result per image, in order; errors as of the engine."""
 
         async def make(some: Sequence[int]) -> list[Embedded]:
@@ -67,7 +75,7 @@ class CachedEmbedder:
         return await self.images.values(slots, make)
 
     async def features(
-        self, images: Sequence[bytes], framing: Framing | None = None
+        self, images: Sequence[ImageBytes], framing: Framing | None = None
     ) -> list[Features]:
         """Return every token of every image, in order; errors as of the engine."""
 
@@ -83,7 +91,7 @@ class CachedEmbedder:
             return await self.engine.features(images, framing)
         return found
 
-    async def inspect(self, image: bytes) -> ImageInfo:
+    async def inspect(self, image: ImageBytes) -> ImageInfo:
         """Decode fully, without the model; errors as of the engine."""
         return await self.engine.inspect(image)
 
@@ -96,10 +104,8 @@ class CachedEmbedder:
         return self.engine.load()
 
 
-async def _digests(images: Sequence[bytes]) -> list[str]:
-    return await asyncio.to_thread(
-        lambda: [hashlib.sha256(image).hexdigest() for image in images]
-    )
+async def _digests(images: Sequence[ImageBytes]) -> list[str]:
+    return await asyncio.to_thread(lambda: [sha256_of(image) for image in images])
 
 
 def _fields(positions: Sequence[int]) -> list[str]:

@@ -37,6 +37,9 @@ async def bytes_of(
 ) -> list[bytes]:
     """Return the encoded bytes of every source, in order; all of them or an error.
 
+    All are in memory together: what they take is bounded by the number of sources
+    and by what one image may have.
+
     Args:
         sources: where the images are.
         fields: what the caller calls each of them, for the error.

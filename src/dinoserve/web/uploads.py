@@ -1,6 +1,8 @@
 """Reading an upload: multipart with a file, or JSON with a URL."""
 
 import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import PurePath
 from typing import Any
 
@@ -10,8 +12,16 @@ from starlette.datastructures import FormData, UploadFile
 
 from dinoserve.errors import InvalidInputError
 from dinoserve.services.assets import AssetService, Upload
+from dinoserve.services.spooling import Data, memory_bytes, spooled
 from dinoserve.web.bodies import read_json
-from dinoserve.web.forms import FORM, JSON, media_type_of, opened_form, single_fields
+from dinoserve.web.forms import (
+    FORM,
+    JSON,
+    data_of,
+    media_type_of,
+    opened_form,
+    single_fields,
+)
 from dinoserve.web.schemas import Body, CollectionText, SubjectText, TagList
 
 _MAX_FILENAME = 255
@@ -74,19 +84,26 @@ UPLOAD_BODY: dict[str, Any] = {
 }
 
 
-async def read_upload(request: Request) -> Upload | UrlUpload:
-    """Return the upload a request carries, or the URL where it is.
+@asynccontextmanager
+async def opened_upload(request: Request) -> AsyncGenerator[Upload | UrlUpload]:
+    """Give the upload a request carries, or the URL where it is.
+
+    A large file is on the disk, and gone after the block.
 
     Raises:
         InvalidInputError: neither form, or a field of one is wrong.
+        OverloadedError: other bodies leave no room for this one.
         RequestValidationError: the JSON or its shape is wrong.
         StorageFullError: no room for a large file while it arrives.
     """
     media_type = media_type_of(request)
     if media_type == FORM:
-        return await _from_form(request)
+        async with _from_form(request) as upload:
+            yield upload
+        return
     if media_type == JSON:
-        return await read_json(request, UrlUpload)
+        yield await read_json(request, UrlUpload)
+        return
     raise InvalidInputError(
         f"Send {FORM} with a `file`, or {JSON} with a `url`.",
         field="content-type",
@@ -94,25 +111,44 @@ async def read_upload(request: Request) -> Upload | UrlUpload:
     )
 
 
-async def fetch_upload(fields: UrlUpload, assets: AssetService) -> Upload:
-    """Return the upload behind a URL; errors of fetching as in `ImageFetcher`."""
+@asynccontextmanager
+async def fetched_upload(
+    fields: UrlUpload, assets: AssetService
+) -> AsyncGenerator[Upload]:
+    """Give the upload behind a URL; errors of fetching as in `ImageFetcher`.
+
+    A large one is on the disk, and gone after the block: in memory are only those
+    that are being fetched.
+    """
+    path = fields.url.split("?")[0].split("#")[0]
+    async with spooled(_fetched(fields.url, assets)) as data:
+        yield _upload(fields, data, filename_of(PurePath(path).name))
+
+
+async def _fetched(url: str, assets: AssetService) -> AsyncIterator[bytes]:
     try:
-        data = await assets.fetch(fields.url)
+        yield await assets.fetch(url)
     except InvalidInputError as error:
         raise error.at("url") from error
-    path = fields.url.split("?")[0].split("#")[0]
-    return _upload(fields, data, _filename(PurePath(path).name))
 
 
-async def _from_form(request: Request) -> Upload:
-    async with opened_form(request, max_files=1) as form:
+@asynccontextmanager
+async def _from_form(request: Request) -> AsyncGenerator[Upload]:
+    limit = memory_bytes(_declared_bytes(request))
+    async with opened_form(request, max_files=1, memory_bytes=limit) as form:
         file = form.get("file")
         if not isinstance(file, UploadFile):
             raise InvalidInputError(
                 "The image belongs into a file part named `file`.", field="file"
             )
         fields = _checked(_said(form))
-        return _upload(fields, await file.read(), _filename(file.filename))
+        with data_of(file, limit) as data:
+            yield _upload(fields, data, filename_of(file.filename))
+
+
+def _declared_bytes(request: Request) -> int | None:
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdecimal() else None
 
 
 def _said(form: FormData) -> dict[str, object]:
@@ -140,7 +176,7 @@ def _checked(value: object) -> UploadFields:
         raise InvalidInputError(f"{field}: {first['msg']}", field=field) from error
 
 
-def _upload(fields: UploadFields, data: bytes, filename: str | None) -> Upload:
+def _upload(fields: UploadFields, data: Data, filename: str | None) -> Upload:
     return Upload(
         data=data,
         collection=fields.collection,
@@ -151,7 +187,7 @@ def _upload(fields: UploadFields, data: bytes, filename: str | None) -> Upload:
     )
 
 
-def _filename(name: str | None) -> str | None:
-    """Keep the last part of what the caller calls the file, printable only."""
+def filename_of(name: str | None) -> str | None:
+    """Return the last part of what the caller calls the file, printable only."""
     last = (name or "").replace("\\", "/").rsplit("/", 1)[-1]
     return "".join(c for c in last if c.isprintable())[:_MAX_FILENAME] or None
