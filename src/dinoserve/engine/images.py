@@ -30,6 +30,7 @@ from dinoserve.errors import (
     ImageUnsupportedError,
     InvalidInputError,
 )
+from dinoserve.ports import ImageBytes
 
 _FIELD = "image"
 _NO_PILLOW_WARNINGS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
@@ -91,28 +92,50 @@ class _Patient(io.BytesIO):
         return super().read(size)
 
 
-def decode(data: bytes, limits: ImageLimits) -> DecodedImage:
+def decode(image: ImageBytes, limits: ImageLimits) -> DecodedImage:
     """Return the first frame, upright, opaque on white, as 8-bit RGB.
 
-    May be called from many threads. Sizes are checked before pixels are decoded.
+    May be called from many threads. Sizes are checked before pixels are decoded. What
+    is on a disk is in memory only while it is decoded.
 
     Raises:
+        UnavailableError: the disk that has the bytes does not give them.
         ImageEmptyError: no bytes.
         ImageUnsupportedError: no image, or one of a kind that is not read.
         ImageDamagedError: begins like an image and cannot be decoded to its end.
         ImageTooLargeError: beyond a limit; `limit` and `value` in bytes or pixels.
+    """
+    _check_bytes(image, limits)
+    data = image if isinstance(image, bytes) else image.read()
+    with opened(data, limits) as (picture, kind):
+        rgb, orientation = shown(picture, data)
+    info = ImageInfo(kind.media_type, rgb.shape[1], rgb.shape[0])
+    return DecodedImage(info, rgb, orientation)
+
+
+@contextmanager
+def opened(
+    data: bytes, limits: ImageLimits
+) -> Generator[tuple[ImageFile.ImageFile, Container]]:
+    """Open an image, within the limits, for a block that may load its pixels.
+
+    Raises:
+        InvalidInputError: as `decode`; an `ImageDamagedError` whatever the block
+            raises.
     """
     _check_bytes(data, limits)
     kind = _container(data)
     _take_over()
     token = _limits.set(limits)
     try:
-        return _decode(data, kind, limits)
+        image = _open(data, kind, limits)
+        with _told_as_damage(kind, "it is cut short or its data is corrupt"):
+            yield image, kind
     finally:
         _limits.reset(token)
 
 
-def _decode(data: bytes, kind: Container, limits: ImageLimits) -> DecodedImage:
+def _open(data: bytes, kind: Container, limits: ImageLimits) -> ImageFile.ImageFile:
     with _told_as_damage(
         kind, "it is cut short, corrupt or of a variant not read here"
     ):
@@ -129,13 +152,10 @@ def _decode(data: bytes, kind: Container, limits: ImageLimits) -> DecodedImage:
             field=_FIELD,
             value=unread,
         )
-    with _told_as_damage(kind, "it is cut short or its data is corrupt"):
-        rgb, orientation = shown(image, data)
-    info = ImageInfo(kind.media_type, rgb.shape[1], rgb.shape[0])
-    return DecodedImage(info, rgb, orientation)
+    return image
 
 
-def _check_bytes(data: bytes, limits: ImageLimits) -> None:
+def _check_bytes(data: ImageBytes, limits: ImageLimits) -> None:
     if not data:
         raise ImageEmptyError("The image has no bytes.", field=_FIELD)
     if len(data) > limits.max_bytes:

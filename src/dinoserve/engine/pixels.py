@@ -67,6 +67,17 @@ def shown(image: ImageFile.ImageFile, data: bytes) -> tuple[NDArray[np.uint8], i
     return pixels, orientation if told == 1 else told
 
 
+def loaded(image: ImageFile.ImageFile) -> Image.Image:
+    """Return the first frame of a file just opened, upright, its pixels as stored.
+
+    Raises:
+        Exception: whatever Pillow's decoders raise.
+    """
+    _fit_clear_colour(image, _stored_as(image))
+    image.load()
+    return _turned(image, _orientation(image))
+
+
 def _turned(picture: Image.Image, orientation: int) -> Image.Image:
     turn = _TURNS.get(orientation)
     return picture if turn is None else picture.transpose(turn)

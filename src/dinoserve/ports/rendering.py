@@ -1,11 +1,13 @@
-"""What draws: from colours of patches to pictures that people look at."""
+"""What draws: patches and renditions, as pictures that people look at."""
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dinoserve.domain.geometry import Geometry
+from dinoserve.domain.renditions import Drawing, Format
 
 
 class Renderer(Protocol):
@@ -30,5 +32,41 @@ class Renderer(Protocol):
 
         Raises:
             InvalidInputError: the picture cannot be decoded; `field` is `image`.
+        """
+        ...
+
+
+class EncodedImage(NamedTuple):
+    """A picture as a file."""
+
+    format: Format
+    data: bytes
+
+
+class Redrawer(Protocol):
+    """Draws originals anew, in other sizes and formats."""
+
+    @property
+    def formats(self) -> Sequence[Format]:
+        """Return what can be written here; JPEG and PNG at least."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Return a text that changes when the same drawing may come out otherwise."""
+        ...
+
+    async def redraw(self, original: bytes, drawing: Drawing) -> EncodedImage:
+        """Return the rendition: upright, 8-bit sRGB, first frame, without metadata.
+
+        Transparency stays where the format has it and is laid on white else. A colour
+        profile that fits the picture is applied; one that does not is passed over.
+
+        Args:
+            original: encoded.
+            drawing: its encoding is one of `formats`, or `plain`.
+
+        Raises:
+            InvalidInputError: the original cannot be decoded; `field` is `image`.
         """
         ...

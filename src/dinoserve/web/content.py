@@ -1,8 +1,11 @@
 """Conditional and partial answers: ETag and Range of RFC 9110, one range only."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
 
 from dinoserve.errors import RangeError
 
@@ -42,6 +45,50 @@ def portion(headers: Mapping[str, str], etag: str, size_bytes: int) -> Portion:
             value=match[0][:60],
         )
     return Portion(206, start, min(stop, size_bytes))
+
+
+def conditions(request: Request) -> Mapping[str, str]:
+    """Return the headers that `portion` reads; only GET has ranges (RFC 9110 §14.2)."""
+    if request.method == "GET":
+        return request.headers
+    return {k: v for k, v in request.headers.items() if k != "range"}
+
+
+def content_headers(etag: str) -> dict[str, str]:
+    """Return the headers of every answer with content that never changes."""
+    return {
+        "etag": etag,
+        "accept-ranges": "bytes",
+        "cache-control": "private, max-age=31536000, immutable",
+        # The bytes are a stranger's: a browser must not guess a type from them.
+        "x-content-type-options": "nosniff",
+        "content-security-policy": "default-src 'none'; sandbox",
+    }
+
+
+def send(
+    request: Request,
+    wanted: Portion,
+    chunks: AsyncIterator[bytes],
+    size_bytes: int,
+    headers: Mapping[str, str],
+) -> Response:
+    """Return the answer that sends these bytes; to HEAD, the same without them.
+
+    Args:
+        request: GET or HEAD.
+        wanted: what of the content goes out.
+        chunks: just that.
+        size_bytes: of the whole content.
+        headers: `content-type` among them.
+    """
+    told = {**headers, "content-length": str(wanted.stop - wanted.start)}
+    if wanted.status == 206:  # noqa: PLR2004 - partial content
+        span = f"{wanted.start}-{wanted.stop - 1}"
+        told["content-range"] = f"bytes {span}/{size_bytes}"
+    if request.method == "HEAD":
+        return Response(None, wanted.status, told)
+    return StreamingResponse(chunks, wanted.status, told)
 
 
 def _bounds(first: str, last: str, size_bytes: int) -> tuple[int, int]:
