@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,16 @@ import pytest
 from mongo_server import fresh_database
 from odd_files import photo
 from servers import running
-from stored import data_uri, listed, search, sha256, uploaded
+from stored import (
+    data_uri,
+    integrity,
+    listed,
+    object_names,
+    row_counts,
+    search,
+    sha256,
+    uploaded,
+)
 
 COUNT = 12
 TIMEOUT_S = 90
@@ -25,12 +36,15 @@ async def mongodb() -> AsyncIterator[str]:
         yield url
 
 
+def clean_environment() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if not k.startswith("DINOSERVE_")}
+
+
 def command(cwd: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("DINOSERVE_")}
     return subprocess.run(
         [sys.executable, "-m", "dinoserve", *arguments],
         cwd=cwd,
-        env=clean,
+        env=clean_environment(),
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
@@ -111,3 +125,45 @@ def test_a_copy_that_lacks_an_original_says_so_and_fails(tmp_path: Path) -> None
     assert result.returncode == 1
     assert f"{lost}: unavailable: The original is missing" in result.stdout
     assert "1 verified" in result.stdout
+
+
+def killed_in_the_middle(source: Path, target: Path) -> None:
+    """Copy, and kill the copying process with SIGKILL once something has arrived."""
+    before = len(object_names(target))
+    arguments = ["copy", "--from", str(source), "--to", str(target)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "dinoserve", *arguments],
+        cwd=target,
+        env=clean_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        deadline = time.monotonic() + TIMEOUT_S
+        while len(object_names(target)) < before + 10:
+            assert process.poll() is None, "it ended before it was killed"
+            assert time.monotonic() < deadline
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_a_copy_that_is_killed_again_and_again_ends_complete_and_verified(
+    tmp_path: Path,
+) -> None:
+    count = 200
+    source, target = tmp_path / "from", tmp_path / "to"
+    target.mkdir()
+    with running(source, DINOSERVE_MODEL="stub") as server:
+        with server.client() as client:
+            for seed in range(count):
+                uploaded(client, picture(seed))
+        server.stop()
+    for _ in range(3):
+        killed_in_the_middle(source, target)
+        assert row_counts(target)["asset"] < count
+    told = copied(tmp_path, "--from", str(source), "--to", str(target))
+    assert told["verified"]["verified"] == count
+    assert told["copied"]["already_there"] > 0
+    assert told["copied"]["copied"] > 0
+    assert row_counts(target) == row_counts(source)
+    assert object_names(target) == object_names(source)
+    assert integrity(target) == "ok"
