@@ -1,38 +1,58 @@
-"""The folder that every embedded default lives in: one server at a time."""
+"""The folder that every embedded default lives in, and who may be at it together."""
 
 import fcntl
 import os
 import secrets
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Final, Literal, TypeAlias
 
 from dinoserve.errors import DataFolderError
 
+Claim: TypeAlias = Literal["server", "worker", "alone"]
+"""As what a folder is held: one server, any number of workers beside it, or alone."""
+
+_LOCKS: Final[Mapping[Claim, Mapping[str, int]]] = {
+    "server": {"lock": fcntl.LOCK_EX},
+    "worker": {"workers": fcntl.LOCK_SH},
+    "alone": {"lock": fcntl.LOCK_EX, "workers": fcntl.LOCK_EX},
+}
+
 
 @contextmanager
-def claim_folder(path: Path) -> Generator[Path]:
+def claim_folder(path: Path, claim: Claim = "server") -> Generator[Path]:
     """Hold the folder for this process during the block; make it if needed.
 
     The claim is a lock of the operating system: it ends with the process, even
     with one that was killed.
 
     Raises:
-        DataFolderError: another process has it, or it cannot be written.
+        DataFolderError: others have it so that this claim cannot be, or it cannot be
+            written.
     """
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise DataFolderError(
-            f"The data folder {path} cannot be used: {error.strerror}."
-            " Set DINOSERVE_DATA to a folder this user can write."
-        ) from error
-    try:
-        _lock(descriptor, path)
+    with ExitStack() as stack:
+        for name, how in _LOCKS[claim].items():
+            stack.enter_context(_locked(path, name, how))
         yield path
-    finally:
-        os.close(descriptor)
+
+
+@contextmanager
+def without_workers(path: Path) -> Generator[bool]:
+    """Keep workers off the folder during the block; False: there are some.
+
+    Raises:
+        DataFolderError: the folder cannot be written.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(_locked(path, "workers", fcntl.LOCK_EX))
+            is_kept = True
+        except DataFolderError as error:
+            if not isinstance(error.__cause__, BlockingIOError):
+                raise
+            is_kept = False
+        yield is_kept
 
 
 def kept_key(path: Path, size_bytes: int) -> bytes:
@@ -60,14 +80,31 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _lock(descriptor: int, path: Path) -> None:
+@contextmanager
+def _locked(path: Path, name: str, how: int) -> Generator[None]:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path / name, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise DataFolderError(
+            f"The data folder {path} cannot be used: {error.strerror}."
+            " Set DINOSERVE_DATA to a folder this user can write."
+        ) from error
+    try:
+        _lock(descriptor, path, how)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path, how: int) -> None:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except OSError as error:
         owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
         raise DataFolderError(
             f"The data folder {path} is in use by process {owner or '?'}."
-            " Stop that server, or set DINOSERVE_DATA to another folder."
+            " Stop that process, or set DINOSERVE_DATA to another folder."
         ) from error
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

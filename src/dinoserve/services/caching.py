@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from dinoserve.ports import Cache, Entry, Kind, Slot
+from dinoserve.ports import Cache, Entry, Kind, LocalCache, Slot
 from dinoserve.telemetry import Metrics
 
 CLAIM_S: Final = 10.0
@@ -53,7 +53,7 @@ class Look(NamedTuple):
 class TwoLevels:
     """A cache in this process, before one that processes share, if there is one."""
 
-    local: Cache
+    local: LocalCache
     shared: Cache | None
     policy: CachePolicy
     metrics: Metrics

@@ -91,10 +91,13 @@ async def remove(database: Documents, asset_id: str) -> Asset:
 
     Absent: AssetNotFoundError. Needs a transaction.
     """
-    found = await database.assets.find_one_and_delete({"_id": asset_id}, _UNREAD)
+    # For `changes.py`: of an erasure alone it would be told the id only.
+    told = [{"$set": {"erased": "$sha256"}}]
+    found = await database.assets.find_one_and_update({"_id": asset_id}, told, _UNREAD)
     asset = records.asset(_require(found, asset_id))
+    await database.assets.delete_one({"_id": asset_id})
     await embeddings.remove(database, asset)
-    await garbage.mark_if_unreferenced(database, asset.sha256)
+    await garbage.condemn(database, asset.sha256)
     return asset
 
 

@@ -3,8 +3,6 @@
 from collections.abc import Collection
 from dataclasses import asdict
 
-from pymongo.asynchronous.cursor import AsyncCursor
-
 from dinoserve.adapters.mongo.records import (
     Document,
     asset_of,
@@ -18,10 +16,6 @@ from dinoserve.domain.assets import Asset
 from dinoserve.domain.recipes import Recipe
 from dinoserve.domain.vectors import Embedding, Vector
 from dinoserve.errors import AssetNotFoundError
-from dinoserve.ports import IndexEntry
-
-# 8 MiB a batch of the widest DINOv3 vectors (4096 numbers).
-BATCH = 512
 
 
 async def put(database: Documents, embedding: Embedding) -> None:
@@ -63,7 +57,7 @@ async def put_vector(
 async def remove(database: Documents, asset: Asset) -> None:
     """Erase the vectors of an asset. Needs a transaction."""
     keys = [embedding_id(asset.id, ref.recipe) for ref in asset.embeddings]
-    # For `changes.py`: of an erasure alone it would be told the id only.
+    # For `changes.py`, as the asset's own erasure.
     told = {"$set": {"erased": asset.collection}}
     await database.embeddings.update_many({"_id": {"$in": keys}}, told)
     await database.embeddings.delete_many({"_id": {"$in": keys}})
@@ -76,27 +70,6 @@ async def vectors(
     keys = [embedding_id(asset_id, recipe) for asset_id in ids]
     cursor = database.embeddings.find({"_id": {"$in": keys}}, {"vector": True})
     return {asset_of(one["_id"]): unpacked(one["vector"]) async for one in cursor}
-
-
-async def scan(database: Documents, recipe: str) -> AsyncCursor[Document]:
-    """Return a cursor over every vector of the recipe; nothing is read yet.
-
-    It has no order: a vector that is replaced meanwhile keeps its place.
-    """
-    return database.embeddings.find({"recipe": recipe}).batch_size(BATCH)
-
-
-async def batch(_: Documents, cursor: AsyncCursor[Document]) -> list[IndexEntry]:
-    """Return up to `BATCH` further entries of a scan; none: it has ended."""
-    return [
-        IndexEntry(one["collection"], asset_of(one["_id"]), unpacked(one["vector"]))
-        for one in await cursor.to_list(BATCH)
-    ]
-
-
-async def end(_: Documents, cursor: AsyncCursor[Document]) -> None:
-    """Let the server forget a scan, however far it came."""
-    await cursor.close()
 
 
 async def counts(
