@@ -1,14 +1,13 @@
 """Nearest vectors by comparing with all: exact, in memory, one product a search."""
 
 import asyncio
-import heapq
 import threading
 from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dinoserve.domain.similarity import Hit, top_k
+from dinoserve.domain.similarity import Hit, nearest_rows, top_k
 from dinoserve.domain.vectors import Matrix, Vector
 from dinoserve.ports import Space
 
@@ -30,6 +29,9 @@ class ExactIndex:
         ValueError: a width that differs from the space's, or k below 1.
     """
 
+    is_exact = True
+    reads_store = False
+
     def __init__(self) -> None:
         self._spaces: dict[Space, _Rows] = {}
 
@@ -48,7 +50,13 @@ class ExactIndex:
             await asyncio.to_thread(rows.delete, ids)
 
     async def search(
-        self, space: Space, query: Vector, k: int, among: Collection[str] | None
+        self,
+        space: Space,
+        query: Vector,
+        k: int,
+        among: Collection[str] | None,
+        *,
+        exact: bool = True,  # noqa: ARG002 - it always is
     ) -> list[Hit]:
         """Return the k greatest cosines, best first, ties by ascending asset id."""
         if k < 1:
@@ -62,6 +70,11 @@ class ExactIndex:
         """Return how many vectors the space holds. Absent: 0."""
         rows = self._spaces.get(space)
         return 0 if rows is None else len(rows.ids)
+
+    async def ping(self) -> str:
+        """Return what it is, and how many vectors it holds."""
+        held = sum(len(rows.ids) for rows in self._spaces.values())
+        return f"exact, in this process, {held} vectors"
 
 
 class _Rows:
@@ -95,11 +108,8 @@ class _Rows:
         with self._lock:
             rows = self._candidates(query, k, among)
             ids: list[str] = [self.ids[row] for row in rows]
-            # Unlike BLAS, this sums every row in the same order.
-            products = np.multiply(self._matrix[rows], query, dtype=np.float64)
-        scores = np.clip(products.sum(axis=1), -1.0, 1.0).tolist()
-        hits = [Hit(*pair) for pair in zip(ids, scores, strict=True)]
-        return heapq.nsmallest(k, hits, key=lambda hit: (-hit.score, hit.asset_id))
+            found = self._matrix[rows]
+        return nearest_rows(ids, found, query, k)
 
     def _candidates(
         self, query: Vector, k: int, among: Collection[str] | None

@@ -1,5 +1,7 @@
 """Cosines of unit vectors, and the best of them."""
 
+import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,3 +50,24 @@ def top_k(scores: Vector, k: int) -> NDArray[np.intp]:
     candidates = np.flatnonzero(scores >= kth)
     order = np.argsort(-scores[candidates], kind="stable")
     return candidates[order][:k]
+
+
+def nearest_rows(ids: Sequence[str], rows: Matrix, query: Vector, k: int) -> list[Hit]:
+    """Return the k rows of the greatest cosine to the query, best first.
+
+    Products are float64 and summed in the same order for every row, unlike BLAS's: so
+    equal vectors get equal scores wherever they lie, and ties go by ascending id.
+
+    Args:
+        ids: of the rows.
+        rows: float32 (len(ids), d), of unit length.
+        query: float32 (d,), of unit length.
+        k: at least 1; more than there are gives all.
+
+    Source:
+        definition of the cosine for unit vectors.
+    """
+    products = np.multiply(rows, query, dtype=np.float64).sum(axis=1)
+    scores: list[float] = np.clip(products, -1.0, 1.0).tolist()
+    hits = [Hit(*pair) for pair in zip(ids, scores, strict=True)]
+    return heapq.nsmallest(k, hits, key=lambda hit: (-hit.score, hit.asset_id))

@@ -17,6 +17,19 @@ class Space(NamedTuple):
 class VectorIndex(Protocol):
     """Nearest vectors; a cache of the document store, never the truth."""
 
+    @property
+    def is_exact(self) -> bool:
+        """Tell whether every search compares with every vector of its space."""
+        ...
+
+    @property
+    def reads_store(self) -> bool:
+        """Tell whether it finds what the document store keeps without being given it.
+
+        It must be told of changes all the same: the next search is to see them.
+        """
+        ...
+
     async def upsert(self, space: Space, ids: Sequence[str], vectors: Matrix) -> None:
         """Add or replace rows: float32 (len(ids), d), unit length.
 
@@ -29,7 +42,13 @@ class VectorIndex(Protocol):
         ...
 
     async def search(
-        self, space: Space, query: Vector, k: int, among: Collection[str] | None
+        self,
+        space: Space,
+        query: Vector,
+        k: int,
+        among: Collection[str] | None,
+        *,
+        exact: bool = False,
     ) -> list[Hit]:
         """Return the k greatest cosines, best first, ties by asset id.
 
@@ -38,9 +57,14 @@ class VectorIndex(Protocol):
             query: float32 (d,), unit length.
             k: at least 1.
             among: only these asset ids; None means all.
+            exact: compare with every vector, whatever it costs.
         """
         ...
 
     async def count(self, space: Space) -> int:
         """Return how many vectors the space holds. Absent: 0."""
+        ...
+
+    async def ping(self) -> str:
+        """Return what it is; raise UnavailableError if it cannot be asked."""
         ...

@@ -23,6 +23,16 @@ class CachedIndex:
     index: VectorIndex
     levels: TwoLevels
 
+    @property
+    def is_exact(self) -> bool:
+        """Tell whether every search compares with every vector of its space."""
+        return self.index.is_exact
+
+    @property
+    def reads_store(self) -> bool:
+        """Tell whether it finds what the document store keeps by itself."""
+        return self.index.reads_store
+
     async def upsert(self, space: Space, ids: Sequence[str], vectors: Matrix) -> None:
         """Add or replace rows. The next search sees them."""
         await self.index.upsert(space, ids, vectors)
@@ -34,14 +44,20 @@ class CachedIndex:
         await self.levels.erase([_owner(space)])
 
     async def search(
-        self, space: Space, query: Vector, k: int, among: Collection[str] | None
+        self,
+        space: Space,
+        query: Vector,
+        k: int,
+        among: Collection[str] | None,
+        *,
+        exact: bool = False,
     ) -> list[Hit]:
         """Return the k greatest cosines, best first, ties by asset id."""
-        slot = Slot("hits", _owner(space), _name(query, k, among))
+        slot = Slot("hits", _owner(space), _name(query, k, among, exact=exact))
         [look] = await self.levels.read([slot])
         if look.value:
             return hits_from_bytes(look.value)
-        hits = await self.index.search(space, query, k, among)
+        hits = await self.index.search(space, query, k, among, exact=exact)
         await self.levels.write([(look, hits_to_bytes(hits))])
         return hits
 
@@ -49,13 +65,17 @@ class CachedIndex:
         """Return how many vectors the space holds. Absent: 0."""
         return await self.index.count(space)
 
+    async def ping(self) -> str:
+        """Return what the index is."""
+        return await self.index.ping()
+
 
 def _owner(space: Space) -> str:
     return f"{space.collection}/{space.recipe}"
 
 
-def _name(query: Vector, k: int, among: Collection[str] | None) -> str:
+def _name(query: Vector, k: int, among: Collection[str] | None, *, exact: bool) -> str:
     digest = hashlib.sha256(to_bytes(query))
     if among is not None:
         digest.update("".join(["|", *sorted(among)]).encode())
-    return f"{k}/{digest.hexdigest()}"
+    return f"{k}/{digest.hexdigest()}" + ("/exact" if exact else "")
