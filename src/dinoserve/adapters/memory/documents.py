@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dinoserve.adapters.memory.jobs import MemoryJobs
 from dinoserve.domain.assets import Asset, EmbeddingRef, Filter, matches
 from dinoserve.domain.paging import AssetQuery, Cursor, Page
 from dinoserve.domain.recipes import Recipe
@@ -17,8 +18,10 @@ from dinoserve.domain.vectors import Embedding, Vector
 from dinoserve.errors import AssetNotFoundError, InvalidInputError, UnavailableError
 from dinoserve.ports import (
     CLAIM_S,
+    DROP_BATCH,
     AssetChanges,
     IndexEntry,
+    JobStore,
 )
 
 _BATCH = 512
@@ -36,6 +39,12 @@ class MemoryDocuments:
         self._vectors: dict[str, dict[str, Vector]] = {}
         self._recipes: dict[str, Recipe] = {}
         self._marks: dict[str, _Mark] = {}
+        self._jobs = MemoryJobs()
+
+    @property
+    def jobs(self) -> JobStore:
+        """The jobs, kept beside the assets."""
+        return self._jobs
 
     async def add(self, asset: Asset, embedding: Embedding | None) -> bool:
         """Store asset and embedding together; return True if the asset is new."""
@@ -94,8 +103,7 @@ class MemoryDocuments:
         self._require(asset_id)
         removed = self._read(asset_id)
         del self._assets[asset_id], self._vectors[asset_id]
-        if not self._is_referenced(removed.sha256):
-            self._marks.setdefault(removed.sha256, _Mark(-math.inf))
+        await self.condemn(removed.sha256)
         return removed
 
     async def put(self, embedding: Embedding) -> None:
@@ -151,6 +159,11 @@ class MemoryDocuments:
         self._marks[sha256] = _Mark(time.monotonic())
         return True
 
+    async def condemn(self, sha256: str) -> None:
+        """Mark the bytes, as long ago, unless marked or an asset has them."""
+        if not self._is_referenced(sha256):
+            self._marks.setdefault(sha256, _Mark(-math.inf))
+
     async def unreferenced(self, older_s: float = 0) -> list[str]:
         """Return the digests that were marked so long ago and that no asset has."""
         return [
@@ -180,6 +193,28 @@ class MemoryDocuments:
         """Take a claimed mark off; else nothing happens."""
         if sha256 in self._marks and self._marks[sha256].is_claimed:
             del self._marks[sha256]
+
+    async def drop(self, recipe: str, keep: str, collection: str | None) -> list[str]:
+        """Erase vectors of the recipe where `keep` has one too; return whose."""
+        if recipe == keep:
+            raise ValueError("the recipe that stays cannot be dropped")
+        meant = [
+            key
+            for key, vectors in self._vectors.items()
+            if {recipe, keep} <= vectors.keys()
+            and collection in {None, self._assets[key].collection}
+        ][:DROP_BATCH]
+        for key in meant:
+            del self._vectors[key][recipe]
+        return meant
+
+    async def size(self) -> int | None:
+        """Return None: there is no file."""
+        return None
+
+    async def shrink(self) -> bool:
+        """Return False: there is nothing to be done."""
+        return False
 
     async def ping(self) -> str:
         """Return the name of the store."""
