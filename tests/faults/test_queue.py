@@ -1,0 +1,323 @@
+"""Redis and workers that die, freeze and forget, and what others leave in Redis."""
+
+import asyncio
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from dinoserve.adapters.docket_lanes import FUNCTION, KINDS, PREFIX
+from dinoserve.adapters.docket_queue import DocketQueue
+from dinoserve.domain.jobs import Message, Patience
+from dinoserve.errors import UnavailableError
+from dinoserve.telemetry import Metrics
+from redis_server import RedisServer
+
+pytestmark = pytest.mark.needs("redis")
+
+JOB = "0123456789abcdef" * 2
+LEASE_S = 1.0
+WORKER = Path(__file__).parents[1] / "queue_worker.py"
+
+
+def chunk(number: int) -> Message:
+    return Message("embed", JOB, number, 0)
+
+
+async def send(queue: DocketQueue, *messages: Message, in_s: float = 0) -> None:
+    at = datetime.now(UTC) + timedelta(seconds=in_s)
+    await queue.send([(message, at) for message in messages])
+
+
+class Done:
+    """A handler that counts."""
+
+    def __init__(self, each_s: float = 0) -> None:
+        self.messages: list[Message] = []
+        self._each_s = each_s
+        self._news = asyncio.Condition()
+
+    async def __call__(self, message: Message) -> None:
+        await asyncio.sleep(self._each_s)
+        async with self._news:
+            self.messages.append(message)
+            self._news.notify_all()
+
+    async def has(self, *messages: Message) -> None:
+        """Return when each of them has come."""
+        async with asyncio.timeout(40), self._news:
+            await self._news.wait_for(lambda: set(messages) <= set(self.messages))
+
+
+async def send_until_done(queue: DocketQueue, done: Done) -> None:
+    """Send a message until it comes; no event tells that Redis was mended."""
+    async with asyncio.timeout(20):
+        while not done.messages:
+            with suppress(UnavailableError):
+                await send(queue, chunk(1))
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    server = RedisServer("--appendonly", "yes", "--appendfsync", "always").start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+async def queue(redis: RedisServer) -> AsyncIterator[DocketQueue]:
+    patience = Patience(lease_s=LEASE_S)
+    async with DocketQueue.open(redis.url, Metrics(), patience) as queue:
+        yield queue
+
+
+async def test_a_redis_that_is_killed_and_restarted_loses_no_message(
+    redis: RedisServer, queue: DocketQueue
+) -> None:
+    done = Done(each_s=0.005)
+    many = [chunk(number) for number in range(400)]
+    await send(queue, *many)
+
+    async with queue.serve(["embed"], done, 4):
+        await done.has(chunk(40))
+        await asyncio.to_thread(redis.kill)
+        await asyncio.to_thread(redis.start)
+        await done.has(*many)
+
+
+async def test_an_emptied_redis_does_not_stop_the_worker(
+    redis: RedisServer, queue: DocketQueue
+) -> None:
+    done = Done(each_s=0.005)
+    await send(queue, *(chunk(number) for number in range(100)))
+
+    async with queue.serve(["embed"], done, 4):
+        await done.has(chunk(10))
+        with redis.client() as other:
+            cast("Any", other).flushall()
+        await send(queue, chunk(1000))
+        await done.has(chunk(1000))
+
+
+async def test_a_frozen_redis_does_not_stop_the_worker(
+    redis: RedisServer, queue: DocketQueue
+) -> None:
+    done = Done()
+    async with queue.serve(["embed"], done, 4):
+        await send(queue, chunk(1))
+        await done.has(chunk(1))
+        redis.freeze()
+        with pytest.raises(UnavailableError):
+            await send(queue, chunk(2))
+        redis.thaw()
+        await send(queue, chunk(3))
+        await done.has(chunk(3))
+
+
+async def test_a_worker_stops_while_redis_is_frozen(
+    redis: RedisServer, queue: DocketQueue
+) -> None:
+    done = Done()
+    async with asyncio.timeout(20):
+        async with queue.serve(["embed"], done, 4):
+            await send(queue, chunk(1))
+            await done.has(chunk(1))
+            redis.freeze()
+    redis.thaw()
+
+
+async def test_sending_to_a_redis_that_is_away_is_told(
+    redis: RedisServer, queue: DocketQueue
+) -> None:
+    redis.kill()
+
+    with pytest.raises(UnavailableError) as caught:
+        await send(queue, chunk(1))
+
+    assert caught.value.port == "queue"
+
+
+async def test_a_worker_may_start_before_redis(redis: RedisServer) -> None:
+    redis.kill()
+    done = Done()
+    async with (
+        DocketQueue.open(redis.url, Metrics()) as queue,
+        queue.serve(["embed"], done, 1),
+    ):
+        await asyncio.to_thread(redis.start)
+        await send(queue, chunk(1))
+
+        await done.has(chunk(1))
+
+
+async def test_whether_redis_answers_is_a_figure_and_told_once(
+    redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    metrics = Metrics()
+    async with DocketQueue.open(redis.url, metrics) as queue:
+        assert b"dinoserve_queue_up 1.0" in metrics.render()
+        redis.kill()
+        for _ in range(2):
+            with suppress(UnavailableError):
+                await queue.ping()
+
+        assert b"dinoserve_queue_up 0.0" in metrics.render()
+    assert caplog.text.count("the queue does not answer") == 1
+
+
+@pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGSTOP])
+async def test_the_message_of_a_worker_that_is_gone_comes_to_another(
+    redis: RedisServer, queue: DocketQueue, death: signal.Signals
+) -> None:
+    done = Done()
+    worker = await asyncio.create_subprocess_exec(
+        *(sys.executable, WORKER, redis.url, str(LEASE_S)), stdout=subprocess.PIPE
+    )
+    try:
+        await send(queue, chunk(1))
+        assert worker.stdout
+        line = await worker.stdout.readline()
+        assert line.decode().strip() == chunk(1).key
+        worker.send_signal(death)
+
+        async with queue.serve(["embed"], done, 1):
+            await done.has(chunk(1))
+    finally:
+        with suppress(ProcessLookupError):
+            worker.kill()
+        await worker.communicate()
+
+
+async def test_a_worker_that_lives_keeps_its_message_beyond_the_lease(
+    queue: DocketQueue,
+) -> None:
+    slow, other = Done(each_s=3 * LEASE_S), Done()
+    async with queue.serve(["embed"], slow, 1):
+        await send(queue, chunk(1))
+        async with queue.serve(["embed"], other, 1):
+            await slow.has(chunk(1))
+
+    assert len(slow.messages) + len(other.messages) == 1
+
+
+class Bomb:
+    """Tells when somebody loads its pickle."""
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return (Path.write_text, (Path("bomb-went-off"), "boom"))  # pyright: ignore[reportReturnType] - what pickle wants
+
+
+def went_off(folder: Path) -> bool:
+    return any(folder.iterdir())
+
+
+def good(key: str) -> dict[str, object]:
+    return {
+        "key": key,
+        "when": datetime.now(UTC).isoformat(),
+        "function": FUNCTION,
+        "args": pickle.dumps(()),
+        "kwargs": pickle.dumps({}),
+        "attempt": "1",
+        "generation": "0",
+    }
+
+
+GARBAGE: dict[str, dict[str, object]] = {
+    "no fields of ours": {"x": "y"},
+    "no key": {**good(""), "key": ""},
+    "a key that is none": good("../../etc"),
+    "a key with a huge number": good(f"{JOB}.{10**30}.0"),
+    "bytes for a key": {**good(""), "key": b"\xff\xfe"},
+    "a function that is unknown": {**good(f"{JOB}.1.0"), "function": "os.system"},
+    "a function of docket": {**good(f"{JOB}.1.0"), "function": "fail"},
+    "no time": {**good(f"{JOB}.1.0"), "when": "yesterday"},
+    "a generation that is none": {**good(f"{JOB}.1.0"), "generation": "x"},
+}
+
+
+@pytest.mark.parametrize("what", list(GARBAGE))
+async def test_garbage_in_the_stream_is_erased_and_hurts_no_message(
+    redis: RedisServer, queue: DocketQueue, what: str
+) -> None:
+    done = Done()
+    with redis.client() as other:
+        cast("Any", other).xadd(f"{PREFIX}embed:stream", GARBAGE[what])
+    await send(queue, chunk(1))
+
+    async with queue.serve(["embed"], done, 1):
+        await done.has(chunk(1))
+
+    assert done.messages == [chunk(1)]
+    assert await queue.lengths() == {}
+
+
+@pytest.mark.parametrize("field", ["args", "kwargs"])
+async def test_no_pickle_of_another_is_loaded(
+    redis: RedisServer,
+    queue: DocketQueue,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    field: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = Done()
+    with redis.client() as other:
+        sent = {**good(chunk(1).key), field: pickle.dumps(Bomb())}
+        cast("Any", other).xadd(f"{PREFIX}embed:stream", sent)
+        strike = {"direction": "strike", "value": pickle.dumps(Bomb())}
+        cast("Any", other).xadd(f"{PREFIX}embed:strikes", strike)
+
+    async with queue.serve(["embed"], done, 1):
+        await done.has(chunk(1))
+
+    assert not went_off(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [f"{PREFIX}embed:{part}" for part in ("stream", "queue", "workers")] + [KINDS],
+)
+async def test_a_key_of_ours_that_holds_something_else_is_mended(
+    redis: RedisServer, queue: DocketQueue, key: str
+) -> None:
+    done = Done()
+    with redis.client() as other:
+        cast("Any", other).set(key, "garbage")
+
+    async with queue.serve(["embed"], done, 1):
+        await send_until_done(queue, done)
+
+
+async def test_what_is_noted_of_a_message_may_be_damaged(
+    redis: RedisServer, queue: DocketQueue
+) -> None:
+    done = Done()
+    with redis.client() as other:
+        cast("Any", other).xadd(f"{PREFIX}embed:stream", good(chunk(1).key))
+        cast("Any", other).set(f"{PREFIX}embed:runs:{chunk(1).key}", "garbage")
+
+    async with queue.serve(["embed"], done, 1):
+        await send_until_done(queue, done)
+
+
+async def test_garbage_that_is_due_does_not_hold_back_a_message(
+    redis: RedisServer, queue: DocketQueue
+) -> None:
+    done = Done()
+    with redis.client() as other:
+        cast("Any", other).zadd(f"{PREFIX}embed:queue", {"rubbish": 1, "string": 2})
+        cast("Any", other).hset(f"{PREFIX}embed:rubbish", "x", "y")
+        cast("Any", other).set(f"{PREFIX}embed:string", "x")
+    await send(queue, chunk(1), in_s=0.1)
+
+    async with queue.serve(["embed"], done, 1):
+        await done.has(chunk(1))
