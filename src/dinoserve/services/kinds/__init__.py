@@ -1,0 +1,1 @@
+"""The kinds of jobs there are, one file each."""
