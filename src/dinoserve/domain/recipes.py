@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,5 +31,11 @@ class Recipe:
     @property
     def id(self) -> str:
         """16 hex digits of the SHA-256 over every field, in canonical JSON."""
-        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        return _id(self)
+
+
+# Every request asks for it, several times.
+@lru_cache(maxsize=64)
+def _id(recipe: Recipe) -> str:
+    canonical = json.dumps(asdict(recipe), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -13,7 +13,9 @@ from dinoserve.web.forms import JSON, media_type_of
 MAX_VALUES = 100_000
 """Values in one JSON body: more than every field at its own bound together."""
 
-_INLINE_BYTES = 65_536
+INLINE_BYTES = 131_072
+"""A body of this size is parsed on the event loop: a thread would cost more."""
+
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -26,7 +28,9 @@ def json_body(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
 
 
-async def read_json(request: Request, model: type[_Model]) -> _Model:
+async def read_json(
+    request: Request, model: type[_Model], max_values: int = MAX_VALUES
+) -> _Model:
     """Return the JSON body of a request, validated.
 
     Raises:
@@ -39,16 +43,18 @@ async def read_json(request: Request, model: type[_Model]) -> _Model:
             f"Send {JSON}.", field="content-type", value=media_type[:80]
         )
     body = await request.body()
-    if len(body) <= _INLINE_BYTES:
-        return parse_json(body, model)
-    return await asyncio.to_thread(parse_json, body, model)
+    if len(body) <= INLINE_BYTES:
+        return parse_json(body, model, max_values)
+    return await asyncio.to_thread(parse_json, body, model, max_values)
 
 
-def parse_json(body: bytes, model: type[_Model]) -> _Model:
+def parse_json(
+    body: bytes, model: type[_Model], max_values: int = MAX_VALUES
+) -> _Model:
     """Return the JSON text, validated; errors as `read_json`."""
     # The parser keeps the interpreter's lock to its end, in a thread as well: three
     # million keys would stop every other caller for seconds.
-    _bound("values", body.count(b",") + 1)
+    _bound("values", body.count(b",") + 1, max_values)
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -57,19 +63,19 @@ def parse_json(body: bytes, model: type[_Model]) -> _Model:
         raise invalid(error) from error
 
 
-def invalid(error: ValidationError) -> RequestValidationError:
-    """Return what is wrong with a body as the framework tells it."""
+def invalid(error: ValidationError, *place: str) -> RequestValidationError:
+    """Return what is wrong with a body, or a place in it, as the framework tells it."""
     faults = error.errors(include_url=False, include_input=False)
     return RequestValidationError(
-        [{**fault, "loc": ("body", *fault["loc"])} for fault in faults]
+        [{**fault, "loc": ("body", *place, *fault["loc"])} for fault in faults]
     )
 
 
-def _bound(what: str, value: int) -> None:
-    if value > MAX_VALUES:
+def _bound(what: str, value: int, limit: int = MAX_VALUES) -> None:
+    if value > limit:
         raise InvalidInputError(
-            f"A JSON body may hold {MAX_VALUES} {what}.",
+            f"A JSON body may hold {limit} {what}.",
             field="body",
-            limit=MAX_VALUES,
+            limit=limit,
             value=value,
         )

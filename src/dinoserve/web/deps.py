@@ -25,13 +25,15 @@ class WebOptions:
     Attributes:
         key_digests: SHA-256 of every API key; empty means no key is asked for.
         max_body_bytes: bound on a request body.
-        max_held_bytes: bound on all bodies of requests not answered yet.
+        max_held_bytes: bound on all bodies of requests not answered yet, in memory.
+        max_spooled_bytes: the same on the disk for temporary files.
         max_inputs: bound on the images of one embeddings request.
     """
 
     key_digests: tuple[bytes, ...]
     max_body_bytes: int
     max_held_bytes: int
+    max_spooled_bytes: int
     max_inputs: int
 
 
@@ -39,18 +41,27 @@ class CallerLeftError(Exception):
     """The caller closed the connection; nobody reads the answer."""
 
 
-def services(request: Request) -> Services:
+def services_of(request: Request) -> Services:
     """Return the services that the app's lifespan opened."""
     return request.app.state.services
 
 
-def options(request: Request) -> WebOptions:
+def options_of(request: Request) -> WebOptions:
     """Return the options of the HTTP edge."""
     return request.app.state.options
 
 
-def metrics(request: Request) -> Metrics:
-    """Return the figures of this app."""
+# These are coroutines because the framework runs plain functions in threads, which
+# costs each request more than what they do.
+async def _services(request: Request) -> Services:
+    return services_of(request)
+
+
+async def _options(request: Request) -> WebOptions:
+    return options_of(request)
+
+
+async def _metrics(request: Request) -> Metrics:
     return request.app.state.metrics
 
 
@@ -63,8 +74,10 @@ async def refuse_when_full(request: Request) -> None:
     Raises:
         OverloadedError: the engine is full.
     """
-    load = services(request).models.load
-    if load.waiting < load.capacity or _may_be_ids(request):
+    if _may_be_ids(request):
+        return
+    load = services_of(request).models.load
+    if load.waiting < load.capacity:
         return
     raise OverloadedError(
         f"{load.waiting} images are waiting; {load.capacity} may.",
@@ -78,10 +91,10 @@ def _may_be_ids(request: Request) -> bool:
     return is_short and media_type_of(request) in {"", JSON}
 
 
-ServicesDep = Annotated[Services, Depends(services)]
-OptionsDep = Annotated[WebOptions, Depends(options)]
+ServicesDep = Annotated[Services, Depends(_services)]
+OptionsDep = Annotated[WebOptions, Depends(_options)]
 NotWhenFull = Depends(refuse_when_full)
-MetricsDep = Annotated[Metrics, Depends(metrics)]
+MetricsDep = Annotated[Metrics, Depends(_metrics)]
 
 
 async def unless_caller_leaves(request: Request, work: Coroutine[Any, Any, _T]) -> _T:

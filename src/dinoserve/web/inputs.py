@@ -10,7 +10,7 @@ from starlette.datastructures import UploadFile
 
 from dinoserve.errors import InvalidInputError
 from dinoserve.services.sources import Encoded, Source
-from dinoserve.web.bodies import invalid, parse_json
+from dinoserve.web.bodies import INLINE_BYTES, invalid, parse_json
 from dinoserve.web.forms import FORM, JSON, media_type_of, opened_form, single_fields
 from dinoserve.web.sources import source_of
 
@@ -31,7 +31,11 @@ ImageInput = Annotated[
 class ImagesBody(BaseModel):
     """Which images, and the model to give them to."""
 
-    input: ImageInput | Annotated[list[ImageInput], Field(min_length=1)]
+    # Its least length is checked later: as a fault of a union it reads badly.
+    input: (
+        ImageInput
+        | Annotated[list[ImageInput], Field(json_schema_extra={"minItems": 1})]
+    )
     model: str = "default"
 
     @classmethod
@@ -109,8 +113,10 @@ async def read_images(
     if is_image:
         options = _options(model, query)
         return Wanted([Encoded(await request.body())], options)
-    # Parsing and base64 of many images take longer than the event loop may be away.
     body = await request.body()
+    if len(body) <= INLINE_BYTES:
+        return _from_json(body, model, max_inputs)
+    # Parsing and base64 of many images take longer than the event loop may be away.
     return await asyncio.to_thread(_from_json, body, model, max_inputs)
 
 
@@ -135,6 +141,10 @@ async def _from_form(
 def _from_json(body: bytes, model: type[_Body], max_inputs: int) -> Wanted[_Body]:
     wanted = parse_json(body, model)
     inputs = wanted.input if isinstance(wanted.input, list) else [wanted.input]
+    if not inputs:
+        raise InvalidInputError(
+            "Give at least one image.", field="input", limit=1, value=0
+        )
     if len(inputs) > max_inputs:
         raise InvalidInputError(
             f"One request may hold {max_inputs} images (DINOSERVE_MAX_INPUTS).",

@@ -19,9 +19,9 @@ from dinoserve.errors import (
 from dinoserve.ports import ModelCard
 from dinoserve.services.embeddings import Computed
 from dinoserve.web.deps import (
-    NotWhenFull,
-    OptionsDep,
-    ServicesDep,
+    options_of,
+    refuse_when_full,
+    services_of,
     unless_caller_leaves,
 )
 from dinoserve.web.embedding_requests import EMBEDDINGS_BODY, read_wanted
@@ -55,10 +55,9 @@ class EmbeddingsResponse(BaseModel):
     usage: Usage
 
 
-@router.post("/embeddings", include_in_schema=False, dependencies=[NotWhenFull])
+@router.post("/embeddings", include_in_schema=False)
 @router.post(
     "/v1/embeddings",
-    dependencies=[NotWhenFull],
     response_model=EmbeddingsResponse,
     openapi_extra=EMBEDDINGS_BODY,
     responses=openai_responses(
@@ -70,9 +69,7 @@ class EmbeddingsResponse(BaseModel):
         StorageFullError,
     ),
 )
-async def create_embeddings(
-    request: Request, services: ServicesDep, options: OptionsDep
-) -> Response:
+async def create_embeddings(request: Request) -> Response:
     """Return one unit vector per image; all of them or an error that names one.
 
     OpenAI's JSON; or a form with one `file` or several; or the bytes of one image,
@@ -81,6 +78,9 @@ async def create_embeddings(
     An asset's vector is taken from the store; if it has none of the loaded recipe,
     it is computed from the original and kept, which makes the asset searchable.
     """
+    # Not declared as dependencies: resolving them takes as long as a cached answer.
+    await refuse_when_full(request)
+    services, options = services_of(request), options_of(request)
     wanted = await read_wanted(request, options.max_inputs)
     card = services.models.named(wanted.options.model)
     _check_dimensions(wanted.options.dimensions, card)
