@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from benchmarks.figures import Key, Round, p50_ratio, rate_ratio
+from benchmarks.figures import Key, Round, p50_ratio, rate, rate_ratio
 from benchmarks.rows import (
     AT_LIMIT,
     BARE_1,
@@ -19,11 +19,14 @@ from benchmarks.rows import (
     TORCH_BF16,
     TORCH_FP32,
 )
+from benchmarks.stores import CLIENTS, LIVEZ, MONGODB, PUT, SCAN, SQLITE, UPLOAD, VECTOR
 from pydantic import BaseModel
+
+_WHOLE = 1000  # from there on a rate is told without decimals
 
 
 class Reached(BaseModel):
-    """One ratio, beside what we aim at; no speed is ever asserted.
+    """One ratio or rate, beside what we aim at; no speed is ever asserted.
 
     Attributes:
         what: in words.
@@ -48,7 +51,8 @@ class Reached(BaseModel):
         if self.value is None:
             return f"{self.what}: not measured (aim {self.sign} {self.aim:g})"
         verdict = "" if self.is_met else ", NOT reached"
-        return f"{self.what}: {self.value:.2f} (aim {self.sign} {self.aim:g}{verdict})"
+        value = f"{self.value:.2f}" if self.value < _WHOLE else f"{self.value:.0f}"
+        return f"{self.what}: {value} (aim {self.sign} {self.aim:g}{verdict})"
 
 
 class _Aim(NamedTuple):
@@ -61,7 +65,7 @@ class _Aim(NamedTuple):
 
 
 def reached(rounds: Sequence[Round], many: int, limit: int) -> list[Reached]:
-    """Return every ratio that we aim at.
+    """Return everything that we aim at.
 
     Args:
         rounds: what was measured.
@@ -75,7 +79,7 @@ def reached(rounds: Sequence[Round], many: int, limit: int) -> list[Reached]:
             sign=aim.sign,
             aim=aim.aim,
         )
-        for aim in (*_ENGINE_AIMS, *_http_aims(many, limit))
+        for aim in (*_ENGINE_AIMS, *_http_aims(many, limit), *_STORE_AIMS)
     ]
 
 
@@ -84,6 +88,29 @@ _ENGINE_AIMS = (
     _Aim("engine / PyTorch bf16, batch 16", (ENGINE, 0), (TORCH_BF16, 0), 1.5),
     _Aim("engine / best matrix product", (ENGINE, 0), (CEILING, 0), 0.85),
     _Aim("int8 / engine, batch 16", (INT8, 0), (ENGINE, 0), 1.5),
+)
+
+
+_STORE_AIMS = (
+    _Aim(
+        f"cached embedding, {CLIENTS} clients / {LIVEZ}",
+        (VECTOR, CLIENTS),
+        (LIVEZ, CLIENTS),
+        0.6,
+    ),
+    _Aim(
+        f"200 kB upload, {CLIENTS} clients / bare put",
+        (UPLOAD[SQLITE], CLIENTS),
+        (PUT, 0),
+        0.7,
+    ),
+    _Aim(
+        "vectors read from MongoDB, a second",
+        (SCAN[MONGODB], 0),
+        (SCAN[SQLITE], 0),
+        30_000,
+        ratio=rate,
+    ),
 )
 
 

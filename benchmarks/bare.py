@@ -71,7 +71,7 @@ def measure(forward: Forward, pictures: Sequence[Picture], order: LoopOrder) -> 
         begun, now = now, time.perf_counter()
         latencies_ms.append((now - begun) * 1000)
     return Sample(
-        images=order.batch * len(latencies_ms),
+        done=order.batch * len(latencies_ms),
         wall_s=now - start,
         cpu_s=time.process_time() - cpu,
         latencies_ms=latencies_ms,

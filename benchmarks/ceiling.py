@@ -81,7 +81,7 @@ class Product:
             begun, now = now, time.perf_counter()
             latencies_ms.append((now - begun) * 1000)
         return Sample(
-            images=len(latencies_ms) * self.shape.flop / flop(layers),
+            done=len(latencies_ms) * self.shape.flop / flop(layers),
             wall_s=now - start,
             cpu_s=time.process_time() - cpu,
             latencies_ms=latencies_ms,
@@ -93,7 +93,7 @@ def measure(products: list[Product], layers: int, order: CeilingOrder) -> Sample
     """Give each shape its share of the time; return the sample of the fastest."""
     share = order.seconds / len(products)
     samples = [product.measure(layers, share) for product in products]
-    return max(samples, key=lambda sample: sample.images / sample.wall_s)
+    return max(samples, key=lambda sample: sample.done / sample.wall_s)
 
 
 def precision() -> str:

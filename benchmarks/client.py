@@ -12,12 +12,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from benchmarks.pictures import Picture, read_pictures
 from benchmarks.protocol import LoadOrder, Sample, answer_orders
-from benchmarks.shapes import SHAPES, Shape
+from benchmarks.shapes import QUESTIONS, SHAPES, Request
+
+Maker: TypeAlias = Callable[[], Request]
+"""What makes the next request."""
 
 _TIMEOUT_S = 120
 _PAUSE_AFTER_ERROR_S = 0.05
@@ -45,14 +48,13 @@ class _Tally:
 
 def measure(pictures: Sequence[Picture], order: LoadOrder) -> Sample:
     """Send pictures for as long as the order says; return what came of it."""
-    shape = SHAPES[order.shape]
-    bodies = [shape.bodies(picture) for picture in pictures]
+    makers = _makers(pictures, order)
     tally = _Tally()
     cpu, start = time.process_time(), time.perf_counter()
     threads = [
         threading.Thread(
             target=_send_until,
-            args=(start + order.seconds, order, _from(bodies, at), tally),
+            args=(start + order.seconds, order, _from(makers, at), tally),
         )
         for at in range(order.clients)
     ]
@@ -61,7 +63,7 @@ def measure(pictures: Sequence[Picture], order: LoadOrder) -> Sample:
     for thread in threads:
         thread.join()
     return Sample(
-        images=len(tally.latencies_ms),
+        done=len(tally.latencies_ms),
         wall_s=time.perf_counter() - start,
         cpu_s=time.process_time() - cpu,
         latencies_ms=tally.latencies_ms,
@@ -71,25 +73,30 @@ def measure(pictures: Sequence[Picture], order: LoadOrder) -> Sample:
     )
 
 
-def _from(
-    bodies: Sequence[Callable[[], bytes]], at: int
-) -> Sequence[Callable[[], bytes]]:
+def _makers(pictures: Sequence[Picture], order: LoadOrder) -> Sequence[Maker]:
+    if question := QUESTIONS.get(order.shape):
+        return [partial(question, asset) for asset in order.assets]
+    shape = SHAPES[order.shape]
+    return [shape.requests(picture) for picture in pictures]
+
+
+def _from(makers: Sequence[Maker], at: int) -> Sequence[Maker]:
     """Let no two clients send the same picture at the same time."""
-    at %= len(bodies)
-    return [*bodies[at:], *bodies[:at]]
+    at %= len(makers)
+    return [*makers[at:], *makers[:at]]
 
 
 def _send_until(
-    end: float, order: LoadOrder, bodies: Sequence[Callable[[], bytes]], tally: _Tally
+    end: float, order: LoadOrder, makers: Sequence[Maker], tally: _Tally
 ) -> None:
     connection = HTTPConnection(urlsplit(order.url).netloc, timeout=_TIMEOUT_S)
     # 200 to an upload would mean that the asset was there already.
-    wanted = "201" if order.shape == "assets" else "200"
+    wanted = "201" if order.shape.startswith("assets") else "200"
     sent = 0
     while time.perf_counter() < end:
-        body = bodies[sent % len(bodies)]()
+        request = makers[sent % len(makers)]()
         begun = time.perf_counter()
-        answer = _send(connection, SHAPES[order.shape], body)
+        answer = _send(connection, request)
         tally.statuses.append(answer.status)
         sent += 1
         if answer.status == wanted:
@@ -111,10 +118,11 @@ def _until_retry(answer: _Answer, end: float) -> float:
     return min(answer.retry_after_s, _MAX_RETRY_S, left_s)
 
 
-def _send(connection: HTTPConnection, shape: Shape, body: bytes) -> _Answer:
+def _send(connection: HTTPConnection, request: Request) -> _Answer:
+    kind = request.content_type
     try:
-        headers = {"content-type": shape.content_type}
-        connection.request("POST", shape.path, body, headers)
+        headers = {"content-type": kind} if kind else {}
+        connection.request(request.method, request.path, request.body, headers)
         answer = connection.getresponse()
         content = answer.read()
     except (OSError, HTTPException) as error:

@@ -175,9 +175,9 @@ class _Watch:
         )
         while self._images < images:
             sample = self._client.ask(order)
-            if not sample.images:
+            if not sample.done:
                 raise MeasuringError(f"no picture was answered: {sample.first_error}")
-            self._images += round(sample.images)
+            self._images += round(sample.done)
             self.errors += sample.errors
             wall_s += sample.wall_s
         rss_mib = resident_mib(family(self._server.pid))

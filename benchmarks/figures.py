@@ -20,8 +20,8 @@ class Figures(BaseModel):
     """What the table says of a row; None where there is nothing to say.
 
     Attributes:
-        images_per_s: median over the rounds.
-        images_per_s_range: of the slowest and of the fastest round.
+        per_s: pictures, or what else the row counts; median over the rounds.
+        per_s_range: of the slowest and of the fastest round.
         p50_ms: over the requests (in bare rows, batches) of all rounds.
         p99_ms: the same.
         to_handwritten: images/s by those of the hand-written server with as many
@@ -31,7 +31,8 @@ class Figures(BaseModel):
         rss_mib: resident memory of the measured process and its children, when the
             first round began, at most, and when the last ended.
         client_cpu_percent: of one core, spent by the client that sends the load.
-        images: answered well, in all rounds.
+        cpu_ms: processor time of the measured process and its children for each.
+        done: answered well, in all rounds.
         errors: requests that were not.
         first_error: what the first of them got.
         answers: of requests, how many came with each status.
@@ -40,8 +41,8 @@ class Figures(BaseModel):
 
     name: str
     clients: int
-    images_per_s: float
-    images_per_s_range: tuple[float, float]
+    per_s: float
+    per_s_range: tuple[float, float]
     p50_ms: float | None
     p99_ms: float | None
     to_handwritten: float | None
@@ -49,7 +50,8 @@ class Figures(BaseModel):
     to_bare: float | None
     rss_mib: tuple[float, float, float]
     client_cpu_percent: float | None
-    images: float
+    cpu_ms: float
+    done: float
     errors: int
     first_error: str
     answers: dict[str, int]
@@ -62,7 +64,7 @@ def figures(rows: Sequence[Row], rounds: Sequence[Round]) -> list[Figures]:
 
 
 def rate_ratio(row: Key, base: Key, rounds: Sequence[Round]) -> float | None:
-    """Return images/s of a row by those of another; None if one was not measured.
+    """Return the rate of a row by that of another; None if one was not measured.
 
     Compared within each round, so that the machine's drift cancels out; the median
     over the rounds.
@@ -70,6 +72,11 @@ def rate_ratio(row: Key, base: Key, rounds: Sequence[Round]) -> float | None:
     if not all(row in one and base in one and one[base].rate for one in rounds):
         return None
     return median(one[row].rate / one[base].rate for one in rounds)
+
+
+def rate(row: Key, _base: Key, rounds: Sequence[Round]) -> float | None:
+    """Return the rate of a row, median over the rounds; None if not measured."""
+    return median(one[row].rate for one in rounds) if row in rounds[0] else None
 
 
 def p50_ratio(row: Key, base: Key, rounds: Sequence[Round]) -> float | None:
@@ -88,11 +95,12 @@ def _figures(key: Key, rounds: Sequence[Round]) -> Figures:
     stretches = [one[key] for one in rounds]
     samples = [stretch.sample for stretch in stretches]
     rates = [stretch.rate for stretch in stretches]
+    done = sum(sample.done for sample in samples)
     return Figures(
         name=name,
         clients=clients,
-        images_per_s=median(rates),
-        images_per_s_range=(min(rates), max(rates)),
+        per_s=median(rates),
+        per_s_range=(min(rates), max(rates)),
         p50_ms=_quantile(samples, 0.50),
         p99_ms=_quantile(samples, 0.99),
         to_handwritten=rate_ratio(key, (HANDWRITTEN, clients), rounds),
@@ -104,7 +112,8 @@ def _figures(key: Key, rounds: Sequence[Round]) -> Figures:
             stretches[-1].end_mib,
         ),
         client_cpu_percent=_cpu_percent(samples) if clients else None,
-        images=sum(sample.images for sample in samples),
+        cpu_ms=1000 * sum(one.busy_s for one in stretches) / max(done, 1),
+        done=done,
         errors=sum(sample.errors for sample in samples),
         first_error=next((one.first_error for one in samples if one.errors), ""),
         answers=_added(sample.answers for sample in samples),

@@ -66,7 +66,7 @@ def _asked(workers: Sequence[Worker], order: LoadOrder) -> float:
     for sample in samples:
         if sample.errors:
             raise MeasuringError(f"{sample.errors} requests: {sample.first_error}")
-    return sum(sample.images for sample in samples) / max(s.wall_s for s in samples)
+    return sum(sample.done for sample in samples) / max(s.wall_s for s in samples)
 
 
 def _write(model: LoadedModel, folder: Path) -> None:

@@ -10,10 +10,14 @@ from PIL import Image
 
 WIDTH_PX, HEIGHT_PX = 500, 375
 HOW_MANY = 64
+PADDED_BYTES = 200_000
+"""Length of each file that `write_padded` writes."""
+_PADDED = 16
 _QUALITY = 90
 _DIGITS = 12
 # A JPEG comment (ITU-T T.81 §B.2.4.5) of `_DIGITS` bytes, right after the start.
 _START = b"\xff\xd8"
+_LONGEST_COMMENT = 65_537  # with the marker of 2 bytes; its length has 16 bits
 _COMMENT = b"\xff\xfe" + (_DIGITS + 2).to_bytes(2, "big")
 
 
@@ -52,9 +56,38 @@ def write_pictures(folder: Path) -> None:
         (folder / f"{seed:02}.jpg").write_bytes(encoded.getvalue())
 
 
+def write_padded(folder: Path) -> None:
+    """Write some JPEGs of 200 kB that are quick to decode; always the same ones.
+
+    Of 64 x 64 pixels, and for the rest comments, as photographs carry previews and
+    profiles: what is measured with them is moving bytes.
+    """
+    folder.mkdir()
+    for seed in range(_PADDED):
+        encoded = io.BytesIO()
+        small = Image.fromarray(_pixels(seed)).resize((64, 64))
+        small.save(encoded, "JPEG", quality=_QUALITY)
+        jpeg = encoded.getvalue().removeprefix(_START)
+        padding = _comments(PADDED_BYTES - len(_START) - len(jpeg), seed)
+        (folder / f"{seed:02}.jpg").write_bytes(_START + padding + jpeg)
+
+
 def read_pictures(folder: Path) -> list[Picture]:
-    """Return what `write_pictures` wrote, in order."""
+    """Return what `write_pictures` or `write_padded` wrote, in order."""
     return [Picture(file.read_bytes()) for file in sorted(folder.glob("*.jpg"))]
+
+
+def _comments(size_bytes: int, seed: int) -> bytes:
+    """Return so many bytes of JPEG comments, filled with noise."""
+    noise = np.random.default_rng(seed)
+    parts: list[bytes] = []
+    left = size_bytes
+    while left:
+        # What remains must be empty or long enough for a comment of its own.
+        part = left if left <= _LONGEST_COMMENT else min(left - 4, _LONGEST_COMMENT)
+        parts += [b"\xff\xfe", (part - 2).to_bytes(2, "big"), noise.bytes(part - 4)]
+        left -= part
+    return b"".join(parts)
 
 
 def _pixels(seed: int) -> NDArray[np.uint8]:

@@ -66,6 +66,11 @@ class Worker:
             print(order.model_dump_json(), file=self._process.stdin, flush=True)
         return Sample.model_validate_json(self.hear())
 
+    def kill(self) -> None:
+        """End it as a power cut would; return once it has ended."""
+        self._process.kill()
+        self._process.wait()
+
     def hear(self) -> str:
         """Return its next line.
 
@@ -99,8 +104,33 @@ def serving(
     """
     folder.mkdir()
     log = folder / "log"
-    with _child(arguments, log, folder, env) as process:
-        yield Server(_address(process, log), process.pid)
+    with _child([sys.executable, *arguments], log, folder, env) as process:
+        yield Server(_wait_for(process, log), process.pid)
+
+
+@contextmanager
+def listening(command: Sequence[str], folder: Path, port: int) -> Generator[int]:
+    """Run any program for the block; yield its process id once it listens.
+
+    Args:
+        command: the program and its arguments.
+        folder: made for it; its working folder and the place of its log.
+        port: on loopback, where it will listen.
+
+    Raises:
+        MeasuringError: it ended before it listened, or took too long.
+    """
+    folder.mkdir()
+    log = folder / "log"
+    with _child(command, log, folder) as process:
+        _wait_for(process, log, f"http://127.0.0.1:{port}")
+        yield process.pid
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 @contextmanager
@@ -110,7 +140,8 @@ def working(module: str, *arguments: str, log: Path) -> Generator[Worker]:
     Raises:
         MeasuringError: it ended before it was ready.
     """
-    with _child(["-m", module, *arguments], log, ROOT, talks=True) as process:
+    command = [sys.executable, "-m", module, *arguments]
+    with _child(command, log, ROOT, talks=True) as process:
         worker = Worker(process, log)
         if (said := worker.hear()) != READY:
             raise MeasuringError(f"{module} said {said!r} instead of {READY!r}")
@@ -119,7 +150,7 @@ def working(module: str, *arguments: str, log: Path) -> Generator[Worker]:
 
 @contextmanager
 def _child(
-    arguments: Sequence[str],
+    command: Sequence[str],
     log: Path,
     cwd: Path,
     env: Mapping[str, str] | None = None,
@@ -129,7 +160,7 @@ def _child(
     with (
         log.open("w") as stream,
         subprocess.Popen(
-            [sys.executable, *arguments],
+            command,
             cwd=cwd,
             env=environment() | dict(env or {}),
             stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
@@ -169,14 +200,20 @@ def _end(process: subprocess.Popen[str]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def _address(process: subprocess.Popen[str], log: Path) -> str:
+def _wait_for(process: subprocess.Popen[str], log: Path, url: str = "") -> str:
+    """Return the address, or else the one that its log tells, once it is served."""
     end = time.monotonic() + _START_S
     while process.poll() is None and time.monotonic() < end:
-        found = _ADDRESS.search(log.read_text())
-        if found and _accepts(found[1]):
-            return found[1]
+        told = url or _told(log)
+        if told and _accepts(told):
+            return told
         time.sleep(_POLL_S)
     raise _ended(log)
+
+
+def _told(log: Path) -> str:
+    found = _ADDRESS.search(log.read_text())
+    return found[1] if found else ""
 
 
 def _accepts(url: str) -> bool:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel
 
@@ -15,11 +15,13 @@ class LoadOrder(BaseModel):
 
     Attributes:
         url: the server, without a path.
-        shape: how a picture is sent, one of `benchmarks.shapes.SHAPES`.
+        shape: how a picture is sent, one of `benchmarks.shapes.SHAPES`; or what is
+            asked of an asset, one of `benchmarks.shapes.QUESTIONS`.
         clients: how many send at the same time.
         seconds: no picture is sent later than this; what was sent is waited for.
         may_refuse: 429 is no error; who gets it comes back when `Retry-After` says,
             after a second at most.
+        assets: ids of the assets that are asked for, in turn.
     """
 
     url: str
@@ -27,6 +29,7 @@ class LoadOrder(BaseModel):
     clients: int
     seconds: float
     may_refuse: bool = False
+    assets: list[str] = []
 
 
 class LoopOrder(BaseModel):
@@ -49,22 +52,37 @@ class CeilingOrder(BaseModel):
     seconds: float
 
 
+class StoreOrder(BaseModel):
+    """Work with a store in this process, without a server.
+
+    Attributes:
+        store: `objects` are put; `sqlite` and `mongodb` are read, all vectors at once.
+        at_once: how many puts at the same time.
+        seconds: nothing is begun later than this.
+    """
+
+    store: Literal["objects", "sqlite", "mongodb"]
+    at_once: int = 1
+    seconds: float
+
+
 class Sample(BaseModel):
     """What one stretch of measuring gave.
 
     Attributes:
-        images: pictures that were answered well; of a matrix product, as many as its
-            operations are worth.
+        done: pictures that were answered well; of a matrix product, as many as its
+            operations are worth; of stores, requests, puts or vectors.
         wall_s: from the first one sent to the last one answered.
         cpu_s: processor time of the measuring process itself.
-        latencies_ms: of each request that was answered well, or of each batch.
+        latencies_ms: of each request that was answered well, of each batch, of each
+            reading of all vectors.
         errors: requests that were not answered well.
         first_error: what the first of them got.
         answers: how many came with each status; `none` counts broken connections.
         note: what the figure is of, where the row's name does not tell.
     """
 
-    images: float
+    done: float
     wall_s: float
     cpu_s: float
     latencies_ms: list[float]

@@ -15,7 +15,7 @@ from rich.table import Table
 _HEADS = (
     "what",
     "clients",
-    "images/s",
+    "per second",
     "of rounds",
     "p50 ms",
     "p99 ms",
@@ -23,6 +23,7 @@ _HEADS = (
     "x LitServe",
     "x bare",
     "RSS MiB",
+    "CPU ms",
     "client CPU",
     "errors",
 )
@@ -44,8 +45,9 @@ class Result(BaseModel):
         gflop: operations of one forward of one picture, in 1e9, two a multiply-add.
         lowest_cosine: between the servers' vectors of the same picture.
         rows: the table.
-        reached: ratios that we aim at.
+        reached: what we aim at.
         notes: of int8, and of what is not there.
+        vectors: that each database had when all were read.
     """
 
     model: str
@@ -59,6 +61,7 @@ class Result(BaseModel):
     gflop: float
     lowest_cosine: float
     rows: list[Figures]
+    vectors: int
     reached: list[Reached]
     notes: list[str]
 
@@ -104,6 +107,7 @@ class Result(BaseModel):
             *map(str, self.reached),
             self._ceiling(),
             self._overload(),
+            f"vectors that are read: {self.vectors} of 384 float32",
             *self.notes,
             *(f"ERRORS in {row.name}: {row.first_error}" for row in failed),
         ]
@@ -114,9 +118,7 @@ class Result(BaseModel):
 
     def _ceiling(self) -> str:
         rows = {row.name: row for row in self.rows}
-        engine, ceiling = (
-            rows[name].images_per_s * self.gflop for name in (ENGINE, CEILING)
-        )
+        engine, ceiling = (rows[name].per_s * self.gflop for name in (ENGINE, CEILING))
         return (
             f"engine: {engine:.0f} GFLOP/s at {self.gflop:.1f} GFLOP a picture; best"
             f" matrix product: {ceiling:.0f} GFLOP/s at {rows[CEILING].note}"
@@ -133,11 +135,11 @@ class Result(BaseModel):
 
 
 def _cells(row: Figures) -> list[str]:
-    slowest, fastest = row.images_per_s_range
+    slowest, fastest = row.per_s_range
     return [
         row.name,
         str(row.clients or "-"),
-        f"{row.images_per_s:.1f}",
+        f"{row.per_s:.1f}",
         f"{slowest:.1f} - {fastest:.1f}",
         _number(row.p50_ms, 1),
         _number(row.p99_ms, 1),
@@ -145,6 +147,7 @@ def _cells(row: Figures) -> list[str]:
         _number(row.to_litserve, 2),
         _number(row.to_bare, 2),
         _number(row.rss_mib[1], 0),
+        _number(row.cpu_ms, 2),
         "-" if row.client_cpu_percent is None else f"{row.client_cpu_percent:.0f} %",
         str(row.errors),
     ]

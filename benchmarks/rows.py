@@ -1,9 +1,11 @@
 """The rows of the table: what is measured, and in which order."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
-from benchmarks.memory import WatchedMemory
+import psutil
+from benchmarks.memory import WatchedMemory, family
 from benchmarks.processes import Server, Worker
 from benchmarks.protocol import CeilingOrder, LoadOrder, LoopOrder, Sample
 
@@ -60,17 +62,22 @@ class Row(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """One row in one round: what came of it, and resident memory meanwhile."""
+    """One row in one round: what came of it, and resident memory meanwhile.
+
+    Attributes:
+        busy_s: processor time of the measured process and its children.
+    """
 
     sample: Sample
+    busy_s: float
     start_mib: float
     peak_mib: float
     end_mib: float
 
     @property
     def rate(self) -> float:
-        """Images a second."""
-        return self.sample.images / self.sample.wall_s
+        """Images a second, or whatever else the row counts."""
+        return self.sample.done / self.sample.wall_s
 
 
 class Cast(NamedTuple):
@@ -118,9 +125,21 @@ def plan(cast: Cast, clients: Sequence[int], limit: int) -> list[Row]:
 
 def measure_row(row: Row, seconds: float) -> Stretch:
     """Measure one row for about so many seconds."""
+    before = _processor_s(row.pid)
     with WatchedMemory(row.pid) as memory:
         sample = row.measure(seconds)
-    return Stretch(sample, memory.start_mib, memory.peak_mib, memory.end_mib)
+    busy_s = _processor_s(row.pid) - before
+    return Stretch(sample, busy_s, memory.start_mib, memory.peak_mib, memory.end_mib)
+
+
+def _processor_s(pid: int) -> float:
+    """Return the processor time of a process and its children so far."""
+    total = 0.0
+    for process in family(pid):
+        with suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
 
 
 def _http_row(name: str, cast: Cast, clients: int) -> Row:

@@ -5,21 +5,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 from benchmarks.aims import reached
 from benchmarks.bench import opened
 from benchmarks.figures import Round, figures
+from benchmarks.jobs import measure_jobs
 from benchmarks.machine import this_commit, this_machine
 from benchmarks.model import flop
 from benchmarks.processes import ROOT
 from benchmarks.result import Result
 from benchmarks.rows import Row, Stretch, measure_row, plan
+from benchmarks.stores import opened_stores, store_rows
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 VIT_S_LAYERS = 12
 _FEWEST_WAITING = 64
+# The rows of stores are many, and answer hundreds of times as often.
+_STORE_SHARE = 1 / 3
+_LEAST_S = 0.2
+_MOST_VECTORS = 30_000
+_JOB_PICTURES_PER_S = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,16 @@ class Options:
     def limit(self) -> int:
         """How many pictures dinoserve lets wait: a few batches, every client's."""
         return max(_FEWEST_WAITING, *self.clients)
+
+    @property
+    def vectors(self) -> int:
+        """How many are read from each database: all in a second, more or less."""
+        return min(_MOST_VECTORS, max(1000, round(10_000 * self.seconds)))
+
+    @property
+    def job_pictures(self) -> int:
+        """How many a job embeds: several times what a row does in its seconds."""
+        return max(_FEWEST_WAITING, round(_JOB_PICTURES_PER_S * self.seconds))
 
     @property
     def command(self) -> str:
@@ -81,7 +99,14 @@ def run(options: Options, console: Console) -> Result:
     ):
         status.stop()
         rows = plan(bench.cast, options.clients, options.limit)
-        rounds = _measure(rows, options, console)
+        warm_up = [row for row in rows if row.clients in {0, max(options.clients)}]
+        work = _Work(rows, warm_up, options.seconds)
+        rounds = _measure(work, options.rounds, console)
+    stores = _measure_stores(options, console)
+    with console.status("measuring jobs …"):
+        jobs = measure_jobs(options.layers, options.job_pictures, options.rounds)
+    both = zip(rounds, stores.rounds, strict=True)
+    rows, rounds = [*rows, *stores.rows], [{**one, **other} for one, other in both]
     return Result(
         model=f"{options.model}; dinoserve and bare: {bench.engine}",
         machine=this_machine(),
@@ -94,26 +119,59 @@ def run(options: Options, console: Console) -> Result:
         gflop=flop(options.layers) / 1e9,
         lowest_cosine=bench.lowest_cosine,
         rows=figures(rows, rounds),
-        reached=reached(rounds, max(options.clients), options.limit),
-        notes=bench.notes,
+        reached=[
+            *reached(rounds, max(options.clients), options.limit),
+            *jobs.reached,
+        ],
+        vectors=options.vectors,
+        notes=[*bench.notes, *stores.notes, *jobs.notes],
     )
 
 
-def _measure(rows: Sequence[Row], options: Options, console: Console) -> list[Round]:
-    warm_up = [row for row in rows if row.clients in {0, max(options.clients)}]
+class _Work(NamedTuple):
+    """Rows, those of them that are run once before, and for how long each."""
+
+    rows: list[Row]
+    warm_up: list[Row]
+    seconds: float
+
+
+class _Measured(NamedTuple):
+    rows: list[Row]
+    rounds: list[Round]
+    notes: list[str]
+
+
+def _measure_stores(options: Options, console: Console) -> _Measured:
+    """Measure the rows of the stores, when no other process runs any more."""
+    status = console.status("filling the stores …")
+    seconds = max(_STORE_SHARE * options.seconds, _LEAST_S)
+    with (
+        tempfile.TemporaryDirectory(prefix="dinoserve-bench-") as folder,
+        status,
+        opened_stores(Path(folder), options.vectors) as cast,
+    ):
+        status.stop()
+        rows = store_rows(cast)
+        rounds = _measure(_Work(rows, rows, seconds), options.rounds, console)
+    return _Measured(rows, rounds, cast.notes)
+
+
+def _measure(work: _Work, rounds: int, console: Console) -> list[Round]:
+    rows, warm_up, seconds = work
     columns = (
         *Progress.get_default_columns(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    console.print(f"measuring {len(rows)} rows in {options.rounds} rounds")
+    console.print(f"measuring {len(rows)} rows in {rounds} rounds")
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=len(warm_up) + options.rounds * len(rows))
+        task = progress.add_task("", total=len(warm_up) + rounds * len(rows))
 
         def measured(row: Row, stage: str) -> Stretch:
             at = f" with {row.clients} clients" if row.clients else ""
             progress.update(task, description=f"{stage}: {row.name}{at}")
-            stretch = measure_row(row, options.seconds)
+            stretch = measure_row(row, seconds)
             progress.advance(task)
             return stretch
 
@@ -124,7 +182,7 @@ def _measure(rows: Sequence[Row], options: Options, console: Console) -> list[Ro
                 (row.name, row.clients): measured(row, f"round {number}")
                 for row in _order(rows, number)
             }
-            for number in range(1, options.rounds + 1)
+            for number in range(1, rounds + 1)
         ]
 
 
