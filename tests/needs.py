@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 MONGODB_URL = "DINOSERVE_TEST_MONGODB_URL"
+MONGODB_SEARCH_URL = "DINOSERVE_TEST_MONGODB_SEARCH_URL"
 MONGODB_SERVER = Path(__file__).parents[1] / ".venv/servers/bin/secantusd-py"
 S3_URL = "DINOSERVE_TEST_S3_URL"
 MOTO_SERVER = Path(__file__).parents[1] / ".venv/servers/bin/moto_server"
@@ -62,6 +63,14 @@ NEEDS = {
     "openssl": Need(
         lambda: shutil.which("openssl") is not None, "apt-get install openssl", True
     ),
+    "systemd": Need(
+        lambda: shutil.which("systemd-analyze") is not None,
+        "apt-get install systemd",
+        True,
+    ),
+    "nginx": Need(
+        lambda: shutil.which("nginx") is not None, "apt-get install nginx", False
+    ),
     "curl": Need(
         lambda: shutil.which("curl") is not None, "apt-get install curl", True
     ),
@@ -73,6 +82,11 @@ NEEDS = {
         "`make test` installs the test server of tests/servers.txt beside the tests; if"
         " it is no longer offered, name a real one in DINOSERVE_TEST_MONGODB_URL",
         True,
+    ),
+    "mongodb-search": Need(
+        lambda: MONGODB_SEARCH_URL in os.environ,
+        f"name an Atlas, or a MongoDB with mongot, in {MONGODB_SEARCH_URL}",
+        False,
     ),
     "moto": Need(
         MOTO_SERVER.exists,

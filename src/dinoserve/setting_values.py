@@ -3,11 +3,14 @@
 import hashlib
 import re
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Secret, SecretStr, StringConstraints
 
+from dinoserve.domain.renditions import MAX_QUALITY, MAX_SIDE_PX
 from dinoserve.errors import StartUpError
 
+_OWN_HTTP = {("http", host) for host in ("127.0.0.1", "::1", "localhost")}
 _HASHED_KEY = "sha256:"
 # Hosts are names, addresses or percent-encoded sockets. A user or password with an
 # unescaped @, / or ? does not match.
@@ -49,6 +52,15 @@ def _check_redis(value: StoreUrl) -> StoreUrl:
     )
 
 
+def _check_queue(value: StoreUrl) -> StoreUrl:
+    if value.get_secret_value() in {"embedded", "memory:"}:
+        return value
+    try:
+        return _check_redis(value)
+    except ValueError as error:
+        raise ValueError(f"`embedded`, `memory:` or a Redis URL; {error}") from error
+
+
 def _check_documents(value: StoreUrl) -> StoreUrl:
     url = value.get_secret_value()
     if url in {"sqlite:", "memory:"} or _MONGODB_URL.fullmatch(url):
@@ -61,8 +73,53 @@ def _check_documents(value: StoreUrl) -> StoreUrl:
     raise ValueError("one of sqlite:, memory:, mongodb://…, mongodb+srv://…")
 
 
+def _up_to(limit: int) -> AfterValidator:
+    """Return what refuses a list with a number above the limit."""
+
+    def check(value: str) -> str:
+        if max(map(int, value.split(","))) > limit:
+            raise ValueError(f"numbers from 1 to {limit}, separated by commas")
+        return value
+
+    return AfterValidator(check)
+
+
+def _check_engine(value: str) -> str:
+    """Return the address without the slash at its end."""
+    url = urlsplit(value)
+    has_more = "@" in url.netloc or url.query or url.fragment
+    if url.scheme not in {"http", "https"} or not url.hostname or has_more:
+        raise ValueError(
+            "the address of another dinoserve, such as https://gpu-box:8000; its key"
+            " goes into DINOSERVE_ENGINE_KEY"
+        )
+    return value.rstrip("/")
+
+
+def _check_content(value: str) -> str:
+    """Return the setting; a URL gets the slash that keys follow."""
+    if value in {"proxy", "redirect"}:
+        return value
+    url = urlsplit(value)
+    is_safe = url.scheme == "https" or (url.scheme, url.hostname) in _OWN_HTTP
+    if not (is_safe and url.hostname) or "@" in url.netloc or url.query or url.fragment:
+        raise ValueError(
+            "`proxy`, `redirect`, or the https URL that the originals' keys are below,"
+            " such as https://cdn.example.org/"
+        )
+    return value.rstrip("/") + "/"
+
+
 RedisUrl = Annotated[StoreUrl, AfterValidator(_check_redis)]
+QueueUrl = Annotated[StoreUrl, AfterValidator(_check_queue)]
 DocumentsUrl = Annotated[StoreUrl, AfterValidator(_check_documents)]
+_NumberList = Annotated[
+    str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}(, ?[1-9][0-9]{0,4})*$")
+]
+SideList = Annotated[_NumberList, _up_to(MAX_SIDE_PX)]
+QualityList = Annotated[_NumberList, _up_to(MAX_QUALITY)]
+EngineUrl = Annotated[str, AfterValidator(_check_engine)]
+ContentText = Annotated[str, AfterValidator(_check_content)]
 ObjectsUrl = Annotated[str, StringConstraints(pattern=_OBJECTS_PATTERN)]
 
 

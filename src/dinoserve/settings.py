@@ -7,7 +7,17 @@ from typing import Annotated, Literal
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from dinoserve.setting_values import DocumentsUrl, ObjectsUrl, RedisUrl, StoreUrl
+from dinoserve.setting_values import (
+    ContentText,
+    DocumentsUrl,
+    EngineUrl,
+    ObjectsUrl,
+    QualityList,
+    QueueUrl,
+    RedisUrl,
+    SideList,
+    StoreUrl,
+)
 
 MIB = 1024 * 1024
 
@@ -91,10 +101,45 @@ class Settings(BaseSettings):
         gt=0,
         description="Seconds that a process with Redis believes its own cache.",
     )
+    index: Literal["auto", "memory", "mongodb"] = Field(
+        "auto",
+        description="Where vectors are searched; `auto` takes MongoDB's vector search"
+        " if there is one.",
+    )
+    queue: QueueUrl = Field(
+        StoreUrl("embedded"),
+        description="What brings jobs to workers: `embedded`, `memory:`, `redis://…`,"
+        " `rediss://…`, `unix://…`.",
+    )
+    job_slots: int = Field(
+        2,
+        ge=0,
+        le=64,
+        description="Chunks of jobs that the server works on at a time; 0: workers do.",
+    )
+    job_lease_s: float = Field(
+        15,
+        ge=1,
+        description="Seconds until a worker that tells nothing is taken for dead.",
+    )
+    jobs_days: float = Field(
+        30, gt=0, description="Days that jobs which are over are kept, with results."
+    )
+    max_waiting_chunks: int = Field(
+        10_000,
+        gt=0,
+        description="Chunks of one kind in the queue before further jobs get 429.",
+    )
     model: str = Field(
         "bundled",
         description="`bundled`, a Hub id with optional `@revision`, a folder or .pth.",
     )
+    engine_url: EngineUrl | None = Field(
+        None,
+        description="Another dinoserve whose model computes instead, e.g."
+        " `https://gpu-box:8000`.",
+    )
+    engine_key: SecretStr | None = Field(None, description="API key of that one.")
     preprocessing: Literal["hf", "readme"] = Field(
         "hf",
         description="`hf`: as Hugging Face's processor; `readme`: as DINOv3's README.",
@@ -134,6 +179,27 @@ class Settings(BaseSettings):
         description="Base64 of 32 bytes that links are signed with, the same on every"
         " server; else one is made and kept in the data folder.",
     )
+    content: ContentText = Field(
+        "proxy",
+        description="Who sends originals: `proxy`: this server; `redirect`: the bucket,"
+        " by signed URLs; or an https URL that their keys are below.",
+    )
+    rendition_sizes: SideList = Field(
+        "64,128,256,320,512,640,768,1024,1280,1600,2048",
+        description="Pixels that a side of a rendition may have without a signed link.",
+    )
+    rendition_qualities: QualityList = Field(
+        "40,60,75,80,90",
+        description="Qualities that a rendition may have without a signed link.",
+    )
+    max_waiting_renditions: int = Field(
+        64, gt=0, description="Renditions that may wait before callers get 429."
+    )
+    ingest_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (),
+        description="Comma-separated folders of this machine that jobs may take images"
+        " from; none: they may not.",
+    )
     fetch_urls: bool = Field(
         False, description="Fetch https URLs that callers give instead of bytes."
     )
@@ -153,7 +219,12 @@ class Settings(BaseSettings):
         64 * MIB, gt=0, description="Bytes one request body may have."
     )
     max_held_bytes: int = Field(
-        512 * MIB, gt=0, description="Bytes that all bodies in work may have together."
+        512 * MIB, gt=0, description="Bytes of all bodies in work that are in memory."
+    )
+    max_spooled_bytes: int = Field(
+        8192 * MIB,
+        gt=0,
+        description="Bytes of all uploads in work that are on the disk (TMPDIR).",
     )
     max_inputs: int = Field(
         64, gt=0, description="Images one embeddings or features request may hold."
@@ -172,6 +243,12 @@ class Settings(BaseSettings):
     max_waiting_images: int = Field(
         256, gt=0, description="Images that may wait before callers get 429."
     )
+    collect_hours: float = Field(
+        24,
+        ge=0,
+        description="Hours between two looks for bytes that belong to no asset; 0:"
+        " never.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="How much the log tells."
     )
@@ -181,9 +258,9 @@ class Settings(BaseSettings):
         description="Hugging Face token, for models whose licence must be accepted.",
     )
 
-    @field_validator("api_keys", mode="before")
+    @field_validator("api_keys", "ingest_folders", mode="before")
     @classmethod
-    def _split_keys(cls, value: object) -> object:
+    def _split(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(key.strip() for key in value.split(",") if key.strip())
+            return tuple(one.strip() for one in value.split(",") if one.strip())
         return value

@@ -22,7 +22,7 @@ class Metrics:
         requests: HTTP answers by route template, method and status.
         request_seconds: time to the last byte, by route template.
         stages: seconds an image or request spends in `fetch`, `decode`, `wait`,
-            `forward`, `store`, `search`.
+            `forward`, `store`, `search`, `render`.
         batch_images: images per forward.
         images: images by outcome: `embedded`, `refused`, `failed`, `dropped`.
         waiting: images admitted to the engine and not yet answered.
@@ -31,12 +31,19 @@ class Metrics:
         batch_tokens_limit: tokens that may share a forward; lower once memory ran out.
         fallbacks: engines passed over at load, see `engine.fastest`.
         engine_healthy: 1 if the last forward worked.
+        collected: objects removed that belonged to no asset, by what they were:
+            `unfinished`, `originals`, `derived`, `incoming`.
+        index: 1 for the kind of index that searches: `memory`, `mongodb`.
         cache_hits: values found, by kind and level: `local`, `shared`.
         cache_misses: values found in no level, by kind.
         cache_evictions: values that gave way in this process, by kind.
         cache_bytes: held in this process, by kind.
         cache_refused: values of the shared cache that failed their checksum.
         cache_shared_up: 1 if the shared cache answered last.
+        queue_up: 1 if the queue answered last.
+        jobs: that ended, by kind and state.
+        job_chunks: seconds one chunk took, by kind.
+        dead_letters: chunks that were buried, by kind.
     """
 
     def __init__(self) -> None:
@@ -102,6 +109,18 @@ class Metrics:
             "1 if the last forward worked",
             registry=registry,
         )
+        self.collected = Counter(
+            "dinoserve_collected_objects",
+            "Objects removed that belonged to no asset",
+            ["what"],
+            registry=registry,
+        )
+        self.index = Gauge(
+            "dinoserve_index",
+            "1 for the kind of index that searches",
+            ["kind"],
+            registry=registry,
+        )
         self._count_cache(registry)
 
     def _count_cache(self, registry: CollectorRegistry) -> None:
@@ -137,6 +156,27 @@ class Metrics:
         self.cache_shared_up = Gauge(
             "dinoserve_cache_shared_up",
             "1 if the shared cache answered last",
+            registry=registry,
+        )
+        self.queue_up = Gauge(
+            "dinoserve_queue_up", "1 if the queue answered last", registry=registry
+        )
+        self.jobs = Counter(
+            "dinoserve_jobs",
+            "Jobs that ended, by kind and state",
+            ["kind", "state"],
+            registry=registry,
+        )
+        self.job_chunks = Histogram(
+            "dinoserve_job_chunk_seconds",
+            "Seconds one chunk of a job took",
+            ["kind"],
+            registry=registry,
+        )
+        self.dead_letters = Counter(
+            "dinoserve_dead_letters",
+            "Chunks that were buried, by kind",
+            ["kind"],
             registry=registry,
         )
 
@@ -179,3 +219,5 @@ def configure_logging(level: str) -> None:
     # Some of these would log whole URLs, or what the banner says already.
     for chatty in ("httpx2", "httpcore2", "uvicorn.error", "filelock"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # The queue tells itself when Redis is away, once instead of for each kind.
+    logging.getLogger("docket").setLevel(logging.CRITICAL)

@@ -311,6 +311,7 @@ class TestContent:
 
         assert answer.status_code == 416
         assert answer.json()["limit"] == len(photo(1))
+        assert answer.headers["content-range"] == f"bytes */{len(photo(1))}"
 
     async def test_a_stale_if_range_gives_the_whole(
         self, client: httpx2.AsyncClient

@@ -156,6 +156,15 @@ async def test_embedding_errors_have_openais_shape(
         assert error["param"] == param
 
 
+async def test_an_empty_input_is_told_in_plain_words(
+    client: httpx2.AsyncClient,
+) -> None:
+    answer = await client.post("/v1/embeddings", json={"input": []})
+
+    assert answer.json()["error"]["message"] == "Give at least one image."
+    assert answer.json()["error"]["param"] == "input"
+
+
 async def test_too_many_inputs_are_refused_with_the_limit(connect: Connect) -> None:
     async with connect(max_inputs=2) as client:
         answer = await client.post("/v1/embeddings", json={"input": ["a"] * 3})
@@ -206,6 +215,8 @@ async def test_health_names_every_port(client: httpx2.AsyncClient) -> None:
         "embedder",
         "documents",
         "objects",
+        "index",
+        "queue",
     }
 
 

@@ -9,13 +9,15 @@ import pytest
 
 from dinoserve.adapters.memory import MemoryDocuments, MemoryObjects
 from dinoserve.adapters.memory_cache import MemoryCache
+from dinoserve.adapters.memory_queue import MemoryQueue
+from dinoserve.adapters.mongo import MongoDocuments
 from dinoserve.adapters.objects import LocalObjects
 from dinoserve.adapters.sqlite import SqliteDocuments
-from dinoserve.ports import Cache, DocumentStore, ObjectStore
+from dinoserve.ports import Cache, DocumentStore, JobQueue, JobStore, ObjectStore
 from dinoserve.telemetry import Metrics
 from mongo_server import fresh_documents
 from object_servers import fresh_bucket, opened
-from redis_server import fresh_cache
+from redis_server import embedded_queue, fresh_cache, fresh_queue
 
 MONGO = pytest.param("mongo", marks=pytest.mark.needs("mongodb"))
 REDIS = pytest.param("redis", marks=pytest.mark.needs("redis"))
@@ -36,6 +38,11 @@ async def documents(
         return
     async with SqliteDocuments.open(tmp_path / "documents.sqlite") as store:
         yield store
+
+
+@pytest.fixture
+def jobs(documents: SqliteDocuments | MemoryDocuments | MongoDocuments) -> JobStore:
+    return documents.jobs
 
 
 @pytest.fixture(params=["local", "local sealed", "memory", MOTO, *S3])
@@ -60,3 +67,15 @@ async def cache(request: pytest.FixtureRequest) -> AsyncIterator[Cache]:
         return
     async with fresh_cache() as cache:
         yield cache
+
+
+@pytest.fixture(params=["memory", "embedded", REDIS])
+async def queue(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[JobQueue]:
+    if request.param == "memory":
+        yield MemoryQueue(Metrics())
+        return
+    opened = fresh_queue() if request.param == "redis" else embedded_queue(tmp_path)
+    async with opened as queue:
+        yield queue

@@ -160,3 +160,77 @@ async def test_clear_of_an_absent_mark_does_nothing(documents: DocumentStore) ->
     await documents.mark(SHA256)
     await documents.clear(digest("other"))
     assert await documents.unreferenced() == [SHA256]
+
+
+async def test_condemned_bytes_may_go_at_once(documents: DocumentStore) -> None:
+    await documents.condemn(SHA256)
+    assert await documents.unreferenced(HOUR_S) == [SHA256]
+    assert await documents.claim(SHA256, HOUR_S) is True
+
+
+async def test_bytes_that_an_asset_has_cannot_be_condemned(
+    documents: DocumentStore,
+) -> None:
+    asset = an_asset(1)
+    await documents.add(asset, None)
+    await documents.condemn(asset.sha256)
+    await documents.remove(asset.id)
+    assert await documents.claim(asset.sha256, HOUR_S) is True
+    await documents.clear(asset.sha256)
+    assert await documents.unreferenced() == []
+
+
+async def test_condemning_makes_the_mark_of_an_upload_no_older(
+    documents: DocumentStore,
+) -> None:
+    await documents.mark(SHA256)
+    await documents.condemn(SHA256)
+    assert await documents.claim(SHA256, HOUR_S) is False
+
+
+async def test_an_upload_makes_the_mark_of_condemned_bytes_young(
+    documents: DocumentStore,
+) -> None:
+    await documents.condemn(SHA256)
+    await documents.mark(SHA256)
+    assert await documents.claim(SHA256, HOUR_S) is False
+
+
+async def test_condemning_leaves_the_claim_of_another(documents: DocumentStore) -> None:
+    await documents.condemn(SHA256)
+    await documents.claim(SHA256, HOUR_S)
+    await documents.condemn(SHA256)
+    assert await documents.claim(SHA256, HOUR_S) is False
+
+
+async def test_of_no_digests_none_is_referenced(documents: DocumentStore) -> None:
+    await documents.add(an_asset(1), None)
+    assert await documents.referenced([]) == set()
+
+
+async def test_bytes_of_two_assets_are_referenced_once_and_until_both_are_gone(
+    documents: DocumentStore,
+) -> None:
+    one, two = an_asset(1, collection="one"), an_asset(1, collection="two")
+    await documents.add(one, None)
+    await documents.add(two, None)
+    assert await documents.referenced([one.sha256]) == {one.sha256}
+    await documents.remove(one.id)
+    assert await documents.referenced({one.sha256}) == {one.sha256}
+    await documents.remove(two.id)
+    assert await documents.referenced([one.sha256]) == set()
+
+
+async def test_a_mark_alone_references_nothing(documents: DocumentStore) -> None:
+    await documents.mark(SHA256)
+    assert await documents.referenced([SHA256]) == set()
+
+
+async def test_the_referenced_among_thousands_are_found(
+    documents: DocumentStore,
+) -> None:
+    kept = [an_asset(seed) for seed in range(0, 5000, 97)]
+    for asset in kept:
+        await documents.add(asset, None)
+    found = await documents.referenced([digest(seed) for seed in range(5000)])
+    assert found == {asset.sha256 for asset in kept}

@@ -1,6 +1,9 @@
 """What every vector index does; see `ports.VectorIndex`."""
 
 import asyncio
+import math
+import os
+from collections.abc import AsyncGenerator
 
 import numpy as np
 import pytest
@@ -9,15 +12,40 @@ from dinoserve.adapters.exact_index import ExactIndex
 from dinoserve.domain.similarity import Hit
 from dinoserve.domain.vectors import Matrix
 from dinoserve.ports import Space, VectorIndex
+from mongo_search_server import searching
+from mongo_server import database_of, fresh_database
+from needs import MONGODB_SEARCH_URL
 from records import a_vector
+from searched_mongo import searched
 
 HERE = Space("default", "r1")
 WIDTH = 8
 
 
-@pytest.fixture(params=["exact"])
-def index() -> VectorIndex:
-    return ExactIndex()
+MONGO = [
+    pytest.param(name, marks=pytest.mark.needs("mongodb"))
+    for name in ("mongodb, settled", "mongodb, recent")
+]
+REAL = pytest.param("mongodb", marks=pytest.mark.needs("mongodb-search"))
+
+
+@pytest.fixture(params=["exact", *MONGO, REAL])
+async def index(request: pytest.FixtureRequest) -> AsyncGenerator[VectorIndex]:
+    if request.param == "exact":
+        yield ExactIndex()
+    elif request.param == "mongodb":
+        async with (
+            database_of(os.environ[MONGODB_SEARCH_URL]) as url,
+            searched(url) as index,
+        ):
+            yield index
+    else:
+        async with fresh_database() as url, searching(url) as server:
+            if request.param.endswith("recent"):
+                server.knows = set()
+            settling_s = 0 if server.knows is None else math.inf
+            async with searched(server.url, settling_s) as index:
+                yield index
 
 
 def ids_of(hits: list[Hit]) -> list[str]:
@@ -116,6 +144,13 @@ async def test_spaces_never_meet(index: VectorIndex, other: Space) -> None:
     assert ids_of(await index.search(HERE, a_vector(1), 9, None)) == ["a"]
     await index.delete(other, ["a", "b"])
     assert await index.count(HERE) == 1
+
+
+async def test_asking_for_an_asset_of_another_collection_finds_nothing(
+    index: VectorIndex,
+) -> None:
+    await index.upsert(Space("other", "r1"), ["a"], rows(1))
+    assert await index.search(HERE, a_vector(1), 9, {"a"}) == []
 
 
 async def test_an_upsert_replaces(index: VectorIndex) -> None:

@@ -235,6 +235,28 @@ async def test_an_empty_store_tells_of_no_object(objects: ObjectStore) -> None:
     assert [entry async for entry in objects.scan()] == []
 
 
+@pytest.mark.parametrize("digits", [0, 1, 2, 3, 4, 5, 32, 64])
+async def test_a_store_tells_of_the_objects_whose_names_begin_so(
+    objects: ObjectStore, digits: int
+) -> None:
+    name = "ab3f" + "0" * 60
+    near = [name[:at] + "e" + name[at + 1 :] for at in (0, 1, 2, 3, 4, 31, 32, 63)]
+    for each in (name, *near):
+        await objects.put(each, b"picture")
+    prefix = name[:digits]
+    found = [entry.sha256 async for entry in objects.scan(prefix)]
+    meant = [each for each in (name, *near) if each.startswith(prefix)]
+    assert sorted(found) == sorted(meant)
+
+
+@pytest.mark.parametrize("prefix", ["0", "00", "000", "0" * 32, "0" * 64])
+async def test_a_store_tells_of_nothing_where_no_name_begins_so(
+    objects: ObjectStore, prefix: str
+) -> None:
+    await stored(objects, b"picture")
+    assert [entry async for entry in objects.scan(prefix)] == []
+
+
 async def test_a_store_tells_when_an_object_was_stored(objects: ObjectStore) -> None:
     await stored(objects, b"picture")
     [entry] = [entry async for entry in objects.scan()]

@@ -107,12 +107,20 @@ def _statuses() -> dict[str, str]:
     )
 
 
-def _commands() -> Iterator[TyperCommand]:
-    group = typer.main.get_command(app)
-    assert isinstance(group, TyperGroup)
-    for command in group.commands.values():
-        assert isinstance(command, TyperCommand)
-        yield command
+def _commands() -> Iterator[tuple[str, TyperCommand]]:
+    """Every command by its name, those of groups as `group command`."""
+    yield from _below(typer.main.get_command(app), ())
+
+
+def _below(
+    command: object, names: tuple[str, ...]
+) -> Iterator[tuple[str, TyperCommand]]:
+    if isinstance(command, TyperGroup):
+        for name, one in command.commands.items():
+            yield from _below(one, (*names, name))
+        return
+    assert isinstance(command, TyperCommand)
+    yield " ".join(names), command
 
 
 def _options(command: TyperCommand) -> set[str]:
@@ -182,7 +190,7 @@ def test_every_error_code_has_a_heading_and_its_status() -> None:
 
 def test_every_command_has_a_heading_and_no_heading_invents_one() -> None:
     _title, *headings = _headings(DOCS / "cli.md")
-    assert sorted(headings) == sorted(str(command.name) for command in _commands())
+    assert sorted(headings) == sorted(name for name, _ in _commands())
 
 
 def test_every_option_is_told_of_with_its_command_or_as_shared() -> None:
@@ -190,8 +198,7 @@ def test_every_option_is_told_of_with_its_command_or_as_shared() -> None:
     told = dict(sections)
     untold = {
         (name, option)
-        for command in _commands()
-        for name in [str(command.name)]
+        for name, command in _commands()
         for option in _options(command)
         if f"`{option}`" not in shared[1] + told.get(name, "")
     }
@@ -200,7 +207,7 @@ def test_every_option_is_told_of_with_its_command_or_as_shared() -> None:
 
 def test_no_option_is_told_of_that_does_not_exist() -> None:
     told = set(re.findall(r"(?<!\S)`(--[a-z-]+)", _prose(DOCS / "cli.md")))
-    real = {option for command in _commands() for option in _options(command)}
+    real = {option for _, command in _commands() for option in _options(command)}
     assert told - real <= {"--help"}
 
 

@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "benchmarks" / "http.py"
+MONGODB = (ROOT / ".venv" / "servers" / "bin" / "secantusd-py").exists()
 LITSERVE = (Path(sys.prefix) / "peers" / "litserve").is_dir()
 TINY = ("--quick", "--layers", "1", "--clients", "1,3", "--seconds", "0.1")
 HTTP_ROWS = (
@@ -38,10 +39,20 @@ BARE_ROWS = (
     "PyTorch fp32 forward, batch 16",
     "PyTorch bf16 forward, batch 16",
 )
+STORES = ("SQLite", *(["MongoDB"] if MONGODB else []))
+STORE_ROWS = (
+    ("/livez", 16),
+    ("cached embedding of an asset", 16),
+    ("bare store, 16 200 kB puts at once", 0),
+    *((f"{store}, 200 kB upload", 16) for store in STORES),
+    *((f"{store}, asset by id", 16) for store in STORES),
+    *((f"{store}, page of 50", 16) for store in STORES),
+    *((f"{store}, vectors read", 0) for store in STORES),
+)
 
 # Nobody can say beforehand whether this is there.
 OPTIONAL_ROW = "int8 forward, batch 16"
-AIMS = 9
+AIMS = 16
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -100,7 +111,7 @@ def test_a_run_without_failed_requests_ends_with_zero(finished: Finished) -> Non
     assert finished.exit_code == 0, finished.output
 
 
-@pytest.mark.parametrize("name", [*HTTP_ROWS, *BARE_ROWS])
+@pytest.mark.parametrize("name", [*HTTP_ROWS, *BARE_ROWS, *dict(STORE_ROWS)])
 def test_the_table_has_a_line_for_everything_measured(
     finished: Finished, name: str
 ) -> None:
@@ -119,15 +130,16 @@ def test_the_kept_result_has_every_row_in_order(finished: Finished) -> None:
         *((name, clients) for clients in (1, 3) for name in HTTP_ROWS),
         *OVERLOAD_ROWS,
         *((name, 0) for name in BARE_ROWS),
+        *STORE_ROWS,
     ]
 
 
-def test_every_row_answered_images_without_an_error(finished: Finished) -> None:
+def test_every_row_did_something_without_an_error(finished: Finished) -> None:
     rows = finished.result["rows"]
     assert [row["errors"] for row in rows] == [0] * len(rows)
     overload = dict(OVERLOAD_ROWS)
     assert all(
-        row["images"] >= max(row["clients"], 1)
+        row["done"] >= max(row["clients"], 1)
         for row in rows
         if row["name"] not in overload
     )
@@ -152,15 +164,34 @@ def test_every_ratio_that_we_aim_at_is_told(finished: Finished) -> None:
     reached = finished.result["reached"]
     missing = [one["what"] for one in reached if one["value"] is None]
     assert len(reached) == AIMS
-    assert not [
-        what for what in missing if "int8" not in what and "LitServe" not in what
-    ]
+    optional = ("int8", "LitServe", "MongoDB")
+    assert not [what for what in missing if not any(map(what.__contains__, optional))]
 
 
 def test_a_run_says_what_there_is_of_int8(finished: Finished) -> None:
     has_row = OPTIONAL_ROW in [row["name"] for row in finished.result["rows"]]
     [note] = [note for note in finished.result["notes"] if "int8" in note]
     assert ("not available" in note) != has_row
+
+
+def test_every_row_tells_what_it_cost_the_processor(finished: Finished) -> None:
+    assert all(row["cpu_ms"] >= 0 for row in finished.result["rows"])
+    busiest = max(finished.result["rows"], key=lambda row: row["cpu_ms"])
+    assert busiest["cpu_ms"] > 0
+
+
+def test_all_vectors_are_read_at_least_once(finished: Finished) -> None:
+    vectors = finished.result["vectors"]
+    read = [row for row in finished.result["rows"] if "vectors read" in row["name"]]
+    assert vectors > 0
+    assert [row["done"] % vectors for row in read] == [0] * len(STORES)
+
+
+def test_a_run_says_whether_mongodb_was_measured(finished: Finished) -> None:
+    notes = [note for note in finished.result["notes"] if "MongoDB" in note]
+    assert [note.split(",")[0] for note in notes] == (
+        [] if MONGODB else ["MongoDB: not measured"]
+    )
 
 
 def test_the_memory_run_keeps_a_line_for_every_mark(tmp_path: Path) -> None:

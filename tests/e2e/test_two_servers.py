@@ -63,6 +63,24 @@ def test_what_one_stores_the_other_finds_and_what_it_erases_it_misses(
         assert found(one, 1) == found(other, 1) == {back}
 
 
+def test_what_one_says_of_an_asset_the_other_shows_though_it_showed_it_before(
+    two: tuple[Server, Server],
+) -> None:
+    def tags() -> list[str]:
+        query = {"query": {"image": data_uri(picture(1))}}
+        [hit] = other.post("/v1/search", json=query).json()["hits"]
+        return list(hit["asset"]["tags"])
+
+    with two[0].client() as one, two[1].client() as other:
+        key = uploaded(one, picture(1))
+        until(lambda: key in found(other, 1))
+        assert tags() == []
+        changed = one.patch(f"/v1/assets/{key}", json={"tags": ["new"]})
+        assert changed.status_code == 200
+        # Without being told, the other believes its own for a minute.
+        until(lambda: tags() == ["new"])
+
+
 def test_a_server_that_starts_late_knows_all_and_hears_the_rest(
     tmp_path: Path, mongodb: str
 ) -> None:

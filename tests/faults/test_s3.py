@@ -64,10 +64,9 @@ async def test_a_bucket_that_does_not_exist_stops_the_start_and_names_its_settin
         await S3Objects.open(bucket)
 
 
-@pytest.mark.needs("s3")
+@pytest.mark.needs("ceph")
 async def test_a_bucket_of_someone_else_stops_the_start() -> None:
-    other = ceph_bucket("other")
-    bucket = replace(fresh_bucket("s3"), name=other.name)
+    bucket = replace(ceph_bucket("own"), name=ceph_bucket("other").name)
     with pytest.raises(StartUpError, match="DINOSERVE_S3_ACCESS_KEY"):
         await S3Objects.open(bucket)
 

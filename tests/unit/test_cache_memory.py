@@ -104,3 +104,16 @@ async def test_a_value_expires_by_the_clock() -> None:
     assert await kept(cache, A) == [True]
     now = 60.0
     assert await kept(cache, A) == [False]
+
+
+async def test_a_cleared_cache_forgets_what_is_being_made_as_well() -> None:
+    cache = MemoryCache(ROOM, Metrics())
+    await keep(cache, A)
+    [being_made] = await cache.read([B])
+    assert being_made.ticket is not None
+
+    await cache.clear()
+    await cache.write([Entry(B, VALUE, being_made.ticket, 60)])
+    await keep(cache, C)
+
+    assert await kept(cache, A, B, C) == [False, False, True]

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from dinoserve.adapters.data_folder import claim_folder
 from dinoserve.adapters.mongo import MongoDocuments
 from dinoserve.cli import app
-from dinoserve.cli.doctor import Check, check_up
+from dinoserve.cli.checkup import Check, check_up
 from dinoserve.settings import Settings
 from dinoserve.telemetry import Metrics
 from dinoserve.wiring import open_services

@@ -49,26 +49,6 @@ async def test_a_file_lies_two_folders_deep_under_its_digest(
     assert file.read_bytes() == DATA
 
 
-async def test_a_write_syncs_the_file_and_every_folder_above_it(
-    objects: LocalObjects,
-    file: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    synced: list[Path] = []
-    fsync = os.fsync
-
-    def recorded(descriptor: int) -> None:
-        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", recorded)
-    await objects.put(SHA256, DATA)
-    root = tmp_path / "objects"
-    beside = file.with_name(f"{SHA256}#1")
-    assert synced == [beside, file.parent, file.parent.parent, root, tmp_path]
-
-
 @pytest.mark.parametrize("damage", [b"", DATA[:-1], b"x" * len(DATA)])
 async def test_storing_again_mends_a_damaged_file(
     objects: LocalObjects, file: Path, damage: bytes

@@ -64,6 +64,18 @@ async def test_an_index_that_was_dropped_comes_back(url: str, raw: Documents) ->
     assert "by_time" in await index_names(raw, "assets")
 
 
+async def test_an_older_database_gets_the_index_of_scans_and_keeps_its_own(
+    url: str, raw: Documents
+) -> None:
+    await started(url)
+    await raw.embeddings.drop_index("by_recipe_and_id")
+    await raw.embeddings.create_index("recipe", name="by_recipe")
+    told = (await MongoDocuments.survey(url)).pending
+    await started(url)
+    assert told == ["make the index by_recipe_and_id of embeddings"]
+    assert {"by_recipe", "by_recipe_and_id"} < await index_names(raw, "embeddings")
+
+
 async def test_an_index_of_somebody_else_stays(url: str, raw: Documents) -> None:
     await started(url)
     await raw.assets.create_index("subject", name="theirs")

@@ -59,6 +59,7 @@ async def test_a_wrong_password_is_told_without_it(tmp_path: Path) -> None:
     assert "pa" not in told.split("refused the user")[0]
     assert SECRET not in told
     assert "pa@ss" not in told
+    assert "clusterTime" not in told
 
 
 @pytest.fixture

@@ -98,6 +98,18 @@ def test_a_file_in_place_of_the_data_folder_is_told(tmp_path: Path) -> None:
         pass
 
 
+async def test_what_was_cut_off_is_not_swept_while_a_worker_may_be_at_it(
+    tmp_path: Path,
+) -> None:
+    own = settings(data=tmp_path, model="stub")
+    async with open_services(own, Metrics()) as services:
+        await services.assets.documents.mark("a" * 64)
+
+    with claim_folder(tmp_path, "worker"):
+        async with open_services(own, Metrics()) as services:
+            assert await services.assets.documents.unreferenced() == ["a" * 64]
+
+
 async def test_an_unknown_model_stops_the_start_and_frees_the_folder(
     tmp_path: Path,
 ) -> None:

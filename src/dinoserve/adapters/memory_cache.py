@@ -22,7 +22,7 @@ class _Kept(NamedTuple):
 
 
 class MemoryCache:
-    """Plays `Cache` for one process.
+    """Plays `LocalCache`.
 
     Args:
         max_bytes: what values and their slots may take; 0 keeps nothing.
@@ -69,6 +69,13 @@ class MemoryCache:
             self._erased.move_to_end(owner)
             if len(self._erased) > _ERASURES:
                 _, self._oldest_ticket = self._erased.popitem(last=False)
+
+    async def clear(self) -> None:
+        """Forget every value, those that are being made included."""
+        for slot in list(self._kept):
+            self._drop(slot)
+        self._erased.clear()
+        self._oldest_ticket = next(self._ticks)
 
     async def claim(self, slot: Slot, seconds: float) -> str | None:
         """Return a token if nobody else is making this value; None if somebody is."""

@@ -7,11 +7,13 @@ from dinoserve.cli.config import config
 from dinoserve.cli.copy import copy
 from dinoserve.cli.doctor import doctor
 from dinoserve.cli.ingest import ingest
+from dinoserve.cli.jobs import jobs
 from dinoserve.cli.migrate import migrate
 from dinoserve.cli.models import models
 from dinoserve.cli.reembed import reembed
 from dinoserve.cli.search import search
 from dinoserve.cli.serve import serve
+from dinoserve.cli.worker import worker
 
 app = typer.Typer(
     help="Self-hosted service for DINOv3 visual features.",
@@ -42,6 +44,7 @@ def _options(
 
 for command in (
     serve,
+    worker,
     ingest,
     search,
     models,
@@ -52,3 +55,4 @@ for command in (
     config,
 ):
     app.command()(command)
+app.add_typer(jobs, name="jobs")

@@ -2,7 +2,14 @@
 
 import asyncio
 import ipaddress
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+)
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, NoReturn, TypeAlias
 
@@ -10,6 +17,7 @@ import httpx2
 import typer
 from rich.console import Console
 
+from dinoserve.cli.refusals import ApiError, refusal
 from dinoserve.domain.urgency import Priority
 from dinoserve.errors import DinoserveError
 from dinoserve.settings import Settings
@@ -27,6 +35,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 # Reading is long: an upload waits for its forward behind everybody else's.
 _TIMEOUT = httpx2.Timeout(60, connect=5, read=300, pool=None)
+# Of a stream: the server sends a sign of life every 15 seconds.
+_QUIET = httpx2.Timeout(60, connect=5, read=40, pool=None)
 _ALIVE_TIMEOUT_S = 5.0
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 4.0
@@ -38,22 +48,6 @@ _LOST = {
     "type": "/problems/connection-lost",
     "detail": "The server lives but closes the connection on this request.",
 }
-
-
-class ApiError(Exception):
-    """The server refused a request.
-
-    Args:
-        code: as in `docs/problems.md`, or `http-<status>` from what is no dinoserve.
-        detail: what happened and what to do next.
-        field: where the request is wrong, if the server told.
-    """
-
-    def __init__(self, code: str, detail: str, field: str | None = None) -> None:
-        super().__init__(f"{code}: {detail}")
-        self.code = code
-        self.detail = detail
-        self.field = field
 
 
 class NoServerError(Exception):
@@ -121,14 +115,36 @@ class Client:
             if answer.is_success:
                 return answer
             if tried >= _TRIES.get(answer.status_code, 1):
-                raise _refusal(answer)
+                raise refusal(answer)
             await self._sleep(_retry_after_s(answer) or next(pauses))
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[httpx2.Response]:
+        """Give the answer of one GET, to be read as it comes.
+
+        Raises:
+            ApiError: the server refused it.
+            NoServerError: nothing answers, or the connection broke.
+        """
+        try:
+            async with self._http.stream(
+                "GET", path, headers=headers, timeout=_QUIET
+            ) as answer:
+                if not answer.is_success:
+                    await answer.aread()
+                    raise refusal(answer)
+                yield answer
+        except httpx2.TransportError as error:
+            raise NoServerError(self.url, error) from error
 
     async def _once(self, method: str, path: str, options: Json) -> httpx2.Response:
         """Return an answer; one that was lost is a 503 once the server is back."""
-        headers = {"x-request-priority": self.priority}
+        own = {"x-request-priority": self.priority}
+        asked: Json = {**options, "headers": {**own, **options.get("headers", {})}}
         try:
-            return await self._http.request(method, path, headers=headers, **options)
+            return await self._http.request(method, path, **asked)
         except httpx2.TransportError as error:
             await self._wait_for_server(error)
             return httpx2.Response(503, json=_LOST)
@@ -251,23 +267,6 @@ def _pauses() -> Iterator[float]:
 def _retry_after_s(answer: httpx2.Response) -> int:
     text = answer.headers.get("retry-after", "")
     return min(int(text), _LONGEST_RETRY_AFTER_S) if text.isdecimal() else 0
-
-
-def _refusal(answer: httpx2.Response) -> ApiError:
-    """Return what a problem document, or an error in OpenAI's shape, says."""
-    try:
-        body = answer.json()
-        if "error" in body:
-            error = body["error"]
-            return ApiError(error["code"], error["message"], error["param"])
-        code = body["type"].removeprefix("/problems/")
-        return ApiError(code, body["detail"], body.get("field"))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        status = answer.status_code
-        return ApiError(
-            f"http-{status}",
-            f"{answer.request.url} answered {status}, not as dinoserve.",
-        )
 
 
 def _object(answer: httpx2.Response) -> Json:

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, NoReturn, get_args, get_origin
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn, cast, get_args, get_origin
 
 import typer
 from pydantic import SecretStr, ValidationError
@@ -92,9 +93,13 @@ def _shown(value: object) -> str:
     match value:
         case None | ():
             return ""
-        case SecretStr() | tuple():
-            # One mark, however many keys: their number is nobody's business either.
+        case SecretStr():
             return _HIDDEN
+        case tuple():
+            many = cast("tuple[object, ...]", value)
+            # One mark, however many keys: their number is nobody's business either.
+            is_open = isinstance(many[0], Path)
+            return ",".join(map(str, many)) if is_open else _HIDDEN
         case bool():
             return str(value).lower()
         case float():

@@ -22,9 +22,8 @@ from dinoserve.cli.client import (
 )
 from dinoserve.cli.config import load_settings
 from dinoserve.cli.progress import Tally, work_off
-from dinoserve.domain.assets import check_collection
+from dinoserve.domain.assets import IMAGE_ENDINGS, check_collection
 
-_IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 _PATIENCE_S = 30.0
 _CREATED = 201
 _OUTCOMES = ("new", "already there")
@@ -97,7 +96,7 @@ def find_images(paths: Sequence[Path], *, every: bool) -> Found:
     unreadable: list[tuple[str, str]] = []
     files = [file for path in paths for file in _files(path, unreadable)]
     once = list(dict.fromkeys(files))
-    images = [file for file in once if every or file.suffix.lower() in _IMAGES]
+    images = [file for file in once if every or file.suffix.lower() in IMAGE_ENDINGS]
     return Found(images, len(once) - len(images), unreadable)
 
 

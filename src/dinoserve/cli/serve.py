@@ -4,8 +4,9 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -57,6 +58,7 @@ async def _serve(settings: Settings) -> None:
         async with open_services(settings, metrics) as services:
             app = web_app(settings, metrics, lambda: _already_open(services))
             server = _Server(server_config(app))
+            server.before_exit(services.watching.close)
             server.say_when_ready(_banner(settings, services, listener))
             with _told_if_taken(settings):
                 listener.listen()
@@ -84,6 +86,15 @@ class _Server(uvicorn.Server):
     """Uvicorn that says when it is ready and leaves ending the process to us."""
 
     _greeting = ""
+    _farewell: Callable[[], None]
+
+    def before_exit(self, farewell: Callable[[], None]) -> None:
+        """Have this called when the end is asked for, before answers are waited for."""
+        self._farewell = farewell
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._farewell()
+        super().handle_exit(sig, frame)
 
     def say_when_ready(self, text: str) -> None:
         self._greeting = text
@@ -127,7 +138,7 @@ def _told_if_taken(settings: Settings) -> Generator[None]:
         raise StartUpError(
             f"{settings.host}:{settings.port} cannot be listened on:"
             f" {error.strerror or error}. Stop what listens there, or choose"
-            " another with --port or DINOSERVE_PORT."
+            " another port."
         ) from error
 
 

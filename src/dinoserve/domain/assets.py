@@ -15,6 +15,11 @@ Metadata: TypeAlias = Mapping[str, object]
 
 COLLECTION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 ASSET_ID_PATTERN = r"^[0-9a-f]{32}$"
+IMAGE_ENDINGS = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"),
+)
+"""How names of images end, in lower case."""
+
 MAX_METADATA_BYTES = 16_384
 MAX_METADATA_DEPTH = 32
 # Beyond 2**53 - 1 a JSON number is not exact in every reader (RFC 8259 §6).

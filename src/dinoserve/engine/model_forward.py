@@ -174,4 +174,5 @@ def card_of(
         parameters=model.parameters,
         note=model.note,
         licence=model.licence,
+        registers=model.prefix_tokens - 1,
     )

@@ -8,9 +8,27 @@ methods may be called concurrently from one event loop and never block it. Vecto
 handed out are read-only. An acknowledgement means durable.
 """
 
-from dinoserve.ports.cache import Cache, Entry, Kind, Seen, Slot
-from dinoserve.ports.engine import Embedded, Embedder, EngineLoad, Features, ModelCard
+from dinoserve.ports.cache import Cache, Entry, Kind, LocalCache, Seen, Slot
+from dinoserve.ports.engine import (
+    BytesOnDisk,
+    Embedded,
+    Embedder,
+    EngineLoad,
+    Features,
+    ImageBytes,
+    ModelCard,
+)
 from dinoserve.ports.index import Space, VectorIndex
+from dinoserve.ports.jobs import (
+    ChunkQuery,
+    Edit,
+    Handler,
+    JobCursor,
+    JobQuery,
+    JobQueue,
+    JobStore,
+)
+from dinoserve.ports.listing import ImageListing
 from dinoserve.ports.network import ImageFetcher
 from dinoserve.ports.objects import (
     Area,
@@ -20,7 +38,7 @@ from dinoserve.ports.objects import (
     SignedMethod,
     StoredObject,
 )
-from dinoserve.ports.rendering import Renderer
+from dinoserve.ports.rendering import EncodedImage, Redrawer, Renderer
 from dinoserve.ports.stores import (
     CLAIM_S,
     AssetChanges,
@@ -35,31 +53,47 @@ from dinoserve.ports.stores import (
     Stores,
     Survey,
 )
+from dinoserve.ports.tables import TableWriter
+from dinoserve.ports.upkeep import DROP_BATCH, Upkeep
 
 __all__ = [
     "CLAIM_S",
+    "DROP_BATCH",
     "Area",
     "AssetChanges",
     "AssetStore",
+    "BytesOnDisk",
     "Cache",
     "Change",
     "ChangeFeed",
+    "ChunkQuery",
     "Contents",
     "DocumentStore",
+    "Edit",
     "Embedded",
     "Embedder",
     "EmbeddingStore",
+    "EncodedImage",
     "EngineLoad",
     "Entry",
     "Features",
     "GarbageLog",
+    "Handler",
+    "ImageBytes",
     "ImageFetcher",
+    "ImageListing",
     "IndexEntry",
+    "JobCursor",
+    "JobQuery",
+    "JobQueue",
+    "JobStore",
     "Kind",
+    "LocalCache",
     "ModelCard",
     "ObjectBytes",
     "ObjectStore",
     "Reachable",
+    "Redrawer",
     "Renderer",
     "Seen",
     "SignedMethod",
@@ -68,5 +102,7 @@ __all__ = [
     "StoredObject",
     "Stores",
     "Survey",
+    "TableWriter",
+    "Upkeep",
     "VectorIndex",
 ]

@@ -85,3 +85,11 @@ class Cache(Protocol):
     async def ping(self) -> str:
         """Return name and version of the cache; raise UnavailableError."""
         ...
+
+
+class LocalCache(Cache, Protocol):
+    """A cache of this process alone."""
+
+    async def clear(self) -> None:
+        """Forget every value, those that are being made included."""
+        ...

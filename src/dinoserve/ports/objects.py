@@ -91,6 +91,6 @@ class ObjectStore(ObjectBytes, Protocol):
         ...
 
 
-Area: TypeAlias = Literal["originals", "derived", "incoming"]
-"""What an object store is for: images as they came, what was made of them, and what
-callers write directly until it was looked at."""
+Area: TypeAlias = Literal["originals", "derived", "incoming", "results"]
+"""What an object store is for: images as they came, what was made of them, what callers
+write directly until it was looked at, and what jobs made."""

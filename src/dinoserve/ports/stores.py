@@ -13,7 +13,10 @@ from dinoserve.domain.assets import Asset, Filter, Metadata
 from dinoserve.domain.paging import AssetQuery, Page
 from dinoserve.domain.recipes import Recipe
 from dinoserve.domain.vectors import Embedding, Vector
+from dinoserve.ports.index import Space
+from dinoserve.ports.jobs import JobStore
 from dinoserve.ports.objects import ObjectStore
+from dinoserve.ports.upkeep import Upkeep
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,8 @@ class EmbeddingStore(Protocol):
     def scan(self, recipe: str) -> AsyncIterator[Sequence[IndexEntry]]:
         """Yield every vector of the recipe in batches of bounded size.
 
-        Order: none promised. Vectors stored while it runs may be missing.
+        Order: none promised. Vectors stored while it runs may be missing. A store that
+        fails for a moment is asked again for what is still to come.
         """
         ...
 
@@ -136,6 +140,13 @@ class GarbageLog(Protocol):
         """
         ...
 
+    async def condemn(self, sha256: str) -> None:
+        """Mark bytes that were found to belong to nobody, as if long ago.
+
+        A mark that is there stays as it is; of bytes that an asset has, none is made.
+        """
+        ...
+
     async def unreferenced(self, older_s: float = 0) -> list[str]:
         """Return the digests that were marked so long ago and that no asset has."""
         ...
@@ -171,22 +182,33 @@ class Reachable(Protocol):
 
 
 class Change(NamedTuple):
-    """A vector that some process stored, or erased: then it is None."""
+    """What some process did to an asset: its record is not what it was.
 
-    collection: str
+    Attributes:
+        asset_id: whose record was added, changed or erased.
+        erased: the SHA-256 of its bytes, where the asset itself was erased.
+        space: of the vector that was stored or erased; None: of no vector.
+        vector: float32 (d,), as this change or a later one left it; None: it is gone.
+    """
+
     asset_id: str
-    recipe: str
-    vector: Vector | None
+    erased: str | None = None
+    space: Space | None = None
+    vector: Vector | None = None
 
 
 class ChangeFeed(Protocol):
-    """What every process that uses the store does to its vectors."""
+    """What every process that uses the store does to its assets."""
 
     def changes(self) -> AsyncGenerator[Change | None]:
         """Yield changes in their order, for ever; this process's own are among them.
 
-        None comes first, once it listens, and again wherever changes may have been
-        missed: read everything anew then.
+        Of an asset that is added, its vector comes after its record; of one that is
+        erased, so do all its vectors. None comes first, once it listens, and again
+        wherever changes may have been missed: read everything anew then.
+
+        Raises:
+            UnavailableError: at the first only, where the store tells of no changes.
         """
         ...
 
@@ -203,8 +225,15 @@ class Survey(NamedTuple):
     pending: list[str]
 
 
-class DocumentStore(AssetStore, EmbeddingStore, GarbageLog, Reachable, Protocol):
+class DocumentStore(
+    AssetStore, EmbeddingStore, GarbageLog, Upkeep, Reachable, Protocol
+):
     """The roles that one database plays."""
+
+    @property
+    def jobs(self) -> JobStore:
+        """Return the jobs, kept in the same database."""
+        ...
 
 
 class Stores(NamedTuple):

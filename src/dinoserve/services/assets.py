@@ -1,21 +1,23 @@
 """Assets: keep what is given, change what is said of it, erase it everywhere."""
 
 import asyncio
-import hashlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from dinoserve.domain.assets import (
     Asset,
+    EmbeddingRef,
     ImageInfo,
     asset_id,
     check_collection,
     check_metadata,
 )
 from dinoserve.domain.paging import AssetQuery, Page
+from dinoserve.domain.renditions import derived_prefix
 from dinoserve.domain.vectors import Embedding
 from dinoserve.errors import AssetNotFoundError, InvalidInputError, UnavailableError
 from dinoserve.ports import (
@@ -28,6 +30,7 @@ from dinoserve.ports import (
     VectorIndex,
 )
 from dinoserve.services.keyed_lock import KeyedLock
+from dinoserve.services.spooling import Data, contents_of, holding, sha256_of
 from dinoserve.telemetry import Metrics
 
 _log = logging.getLogger(__name__)
@@ -40,9 +43,14 @@ _ERASURE_PAUSE_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An image as it is given: its bytes, and what is said of it."""
+    """An image as it is given: its bytes, and what is said of it.
 
-    data: bytes
+    Attributes:
+        data: in memory, or in a file that the caller holds until it has its answer;
+            `services.spooling.spooled` makes either of a stream.
+    """
+
+    data: Data
     collection: str = "default"
     filename: str | None = None
     tags: tuple[str, ...] = ()
@@ -68,6 +76,7 @@ class AssetService:
 
     documents: DocumentStore
     objects: ObjectStore
+    derived: ObjectStore
     index: VectorIndex
     embedder: Embedder
     fetcher: ImageFetcher
@@ -88,13 +97,13 @@ class AssetService:
         """
         check_collection(upload.collection)
         check_metadata(upload.metadata)
-        sha256 = await asyncio.to_thread(_sha256, upload.data)
+        sha256 = await asyncio.to_thread(sha256_of, upload.data)
         known = await self._find(asset_id(upload.collection, sha256))
         recipe = self.embedder.card.recipe.id
         if (
             known
             and (not embed or known.has_recipe(recipe))
-            and (kept := await self._confirm(known, upload.data))
+            and (kept := await _to_the_end(self._confirm(known, upload.data)))
         ):
             return Uploaded(kept, is_new=False)
         asset, embedding = await self._understand(upload, sha256, embed=embed)
@@ -125,9 +134,11 @@ class AssetService:
         """Return the original's bytes [start, stop), in chunks.
 
         Raises:
+            AssetNotFoundError: the asset was erased meanwhile.
             UnavailableError: the store lost the bytes; before the first chunk.
         """
         if await self.objects.size(asset.sha256) != asset.size_bytes:
+            await self.get(asset.id)
             raise UnavailableError(
                 "The original of this asset is missing from the object store;"
                 " upload the same bytes again to restore it.",
@@ -171,9 +182,10 @@ class AssetService:
             [embedded] = await self.embedder.embed([upload.data])
         except InvalidInputError as error:
             raise error.at("file") from error
-        recipe = self.embedder.card.recipe.id
+        embedding = Embedding(key, self.embedder.card.recipe.id, embedded.vector)
         asset = self._record(upload, sha256, embedded.image)
-        return asset, Embedding(key, recipe, embedded.vector)
+        ref = EmbeddingRef(embedding.recipe, len(embedding.vector))
+        return replace(asset, embeddings=(ref,)), embedding
 
     def _record(self, upload: Upload, sha256: str, image: ImageInfo) -> Asset:
         return Asset(
@@ -190,29 +202,43 @@ class AssetService:
         )
 
     async def _keep(
-        self, asset: Asset, data: bytes, embedding: Embedding | None
+        self, asset: Asset, data: Data, embedding: Embedding | None
     ) -> Uploaded:
-        async with self._lock(asset.sha256):
-            try:
-                with self.metrics.stage("store"):
-                    await self._mark(asset.sha256)
-                    await self.objects.put(asset.sha256, data)
-                    is_new = await self.documents.add(asset, embedding)
-            except Exception:
-                await self._tidy_after_failure(asset.sha256)
-                raise
+        async with self._kept(asset.sha256, data):
+            is_new = await self._store(asset, data, embedding)
             if embedding:
                 await self._index(asset, embedding)
-        return Uploaded(await self.get(asset.id), is_new)
+        return Uploaded(asset if is_new else await self.get(asset.id), is_new)
 
-    async def _confirm(self, known: Asset, data: bytes) -> Asset | None:
+    @asynccontextmanager
+    async def _kept(self, sha256: str, data: Data) -> AsyncGenerator[None]:
+        """Keep others from the digest, and the data for us if the caller leaves."""
+        with holding(data):
+            async with self._lock(sha256):
+                yield
+
+    async def _store(
+        self, asset: Asset, data: Data, embedding: Embedding | None
+    ) -> bool:
+        try:
+            with self.metrics.stage("store"):
+                await self._put(asset.sha256, data)
+                return await self.documents.add(asset, embedding)
+        except Exception:
+            await self._tidy_after_failure(asset.sha256)
+            raise
+
+    async def _put(self, sha256: str, data: Data) -> None:
+        await self._mark(sha256)
+        await self.objects.put(sha256, contents_of(data))
+
+    async def _confirm(self, known: Asset, data: Data) -> Asset | None:
         """Return the asset, its bytes restored if lost; None: it was just erased."""
-        async with self._lock(known.sha256):
+        async with self._kept(known.sha256, data):
             asset = await self._find(known.id)
             if asset and await self.objects.size(asset.sha256) != asset.size_bytes:
                 _log.warning("the original of asset %s was lost: restored", asset.id)
-                await self._mark(asset.sha256)
-                await self.objects.put(asset.sha256, data)
+                await self._put(asset.sha256, data)
                 asset = await self._find(known.id)
             return asset
 
@@ -247,6 +273,8 @@ class AssetService:
         if not await self.documents.claim(sha256, self.grace_s):
             return False
         await self.objects.delete(sha256)
+        async for made in self.derived.scan(derived_prefix(sha256)):
+            await self.derived.delete(made.sha256)
         await self.documents.clear(sha256)
         return True
 
@@ -255,10 +283,6 @@ class AssetService:
             await self._drop_bytes(sha256)
         except UnavailableError:
             _log.warning("bytes %s are left for the next sweep", sha256)
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _absent(asset_id: str) -> AssetNotFoundError:

@@ -9,7 +9,7 @@ from dinoserve.domain.assets import Asset, Filter
 from dinoserve.domain.paging import AssetQuery, Page
 from dinoserve.domain.recipes import Recipe
 from dinoserve.domain.vectors import Embedding, Vector, from_bytes, to_bytes
-from dinoserve.ports import AssetChanges, DocumentStore, IndexEntry, Slot
+from dinoserve.ports import AssetChanges, DocumentStore, IndexEntry, JobStore, Slot
 from dinoserve.services.cached_values import asset_from_bytes, asset_to_bytes
 from dinoserve.services.caching import TwoLevels
 from dinoserve.services.making import Codec
@@ -35,6 +35,11 @@ class CachedDocuments:
     store: DocumentStore
     levels: TwoLevels
     trusts_records: bool = True
+
+    @property
+    def jobs(self) -> JobStore:
+        """Return the jobs; they are not cached."""
+        return self.store.jobs
 
     async def add(self, asset: Asset, embedding: Embedding | None) -> bool:
         """Store asset and embedding together; return True if the asset is new."""
@@ -104,6 +109,10 @@ class CachedDocuments:
         """Note that bytes may soon have no asset; False: they are being erased."""
         return await self.store.mark(sha256)
 
+    async def condemn(self, sha256: str) -> None:
+        """Mark the bytes, as long ago, unless marked or an asset has them."""
+        await self.store.condemn(sha256)
+
     async def unreferenced(self, older_s: float = 0) -> list[str]:
         """Return the digests that were marked so long ago and that no asset has."""
         return await self.store.unreferenced(older_s)
@@ -119,6 +128,24 @@ class CachedDocuments:
     async def clear(self, sha256: str) -> None:
         """Take a claimed mark off; else nothing happens."""
         await self.store.clear(sha256)
+
+    async def drop(self, recipe: str, keep: str, collection: str | None) -> list[str]:
+        """Erase vectors, and what the cache has of their assets; return whose."""
+
+        async def erase() -> list[str]:
+            dropped = await self.store.drop(recipe, keep, collection)
+            await self.levels.erase(dropped)
+            return dropped
+
+        return await self._change(erase(), [])
+
+    async def size(self) -> int | None:
+        """Return the bytes of the database; None: it keeps its space by itself."""
+        return await self.store.size()
+
+    async def shrink(self) -> bool:
+        """Give some space back that nothing uses; tell whether there may be more."""
+        return await self.store.shrink()
 
     async def ping(self) -> str:
         """Return name and version of the store; raise UnavailableError."""

@@ -103,13 +103,14 @@ class FeatureService:
                 be used.
             DinoserveError: as `bytes_of` and `Embedder.features`.
         """
-        _, found = await self._features(sources, _fields(sources), framing)
-        if "registers" in outputs and not found[0].registers:
+        card = self.embedder.card
+        if "registers" in outputs and not card.registers:
             raise InvalidInputError(
-                f"The model {found[0].recipe.model} has no registers.",
+                f"The model {card.recipe.model} has no registers.",
                 field="outputs",
                 value="registers",
             )
+        _, found = await self._features(sources, _fields(sources), framing)
         return await asyncio.to_thread(
             lambda: [_chosen(features, outputs) for features in found]
         )

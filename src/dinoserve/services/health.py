@@ -6,7 +6,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from dinoserve.errors import DinoserveError
-from dinoserve.ports import DocumentStore, Embedder, ObjectStore
+from dinoserve.ports import (
+    Cache,
+    DocumentStore,
+    Embedder,
+    JobQueue,
+    ObjectStore,
+    VectorIndex,
+)
 
 _PING_TIMEOUT_S = 5.0
 
@@ -27,11 +34,18 @@ class PortHealth:
 
 @dataclass(frozen=True, slots=True)
 class HealthService:
-    """Asks the ports how they are."""
+    """Asks the ports how they are.
+
+    Attributes:
+        cache: the one that processes share; None if there is none.
+    """
 
     documents: DocumentStore
     objects: ObjectStore
     embedder: Embedder
+    index: VectorIndex
+    queue: JobQueue
+    cache: Cache | None = None
 
     async def model(self) -> PortHealth:
         """Tell whether the model computes; this alone decides readiness."""
@@ -39,13 +53,16 @@ class HealthService:
 
     async def ports(self) -> list[PortHealth]:
         """Ask every port, all at once; a port that hangs is answered for."""
-        return list(
-            await asyncio.gather(
-                self.model(),
-                _ask("documents", self.documents.ping),
-                _ask("objects", self.objects.ping),
-            )
-        )
+        asked = [
+            self.model(),
+            _ask("documents", self.documents.ping),
+            _ask("objects", self.objects.ping),
+            _ask("index", self.index.ping),
+            _ask("queue", self.queue.ping),
+        ]
+        if self.cache:
+            asked.append(_ask("cache", self.cache.ping))
+        return await asyncio.gather(*asked)
 
     async def _check_model(self) -> str:
         await self.embedder.check()

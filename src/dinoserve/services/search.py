@@ -35,6 +35,7 @@ class SearchRequest:
     Attributes:
         k: hits wanted, at least 1.
         min_score: only cosines at least this great.
+        exact: compare with every vector.
     """
 
     query: Query
@@ -42,6 +43,7 @@ class SearchRequest:
     k: int = 10
     where: Filter = field(default_factory=Filter)
     min_score: float = -1.0
+    exact: bool = False
 
 
 class Found(NamedTuple):
@@ -77,8 +79,13 @@ class SearchService:
     metrics: Metrics
 
     async def fill(self) -> int:
-        """Read every vector of the loaded recipe into the index; return how many."""
+        """Read every vector of the loaded recipe into the index; return how many.
+
+        Nothing is read for an index that knows them by itself.
+        """
         recipe = self.embeddings.recipe.id
+        if self.index.reads_store:
+            return (await self.documents.counts()).get(recipe, 0)
         total = 0
         async for batch in self.documents.scan(recipe):
             for collection in {entry.collection for entry in batch}:
@@ -110,7 +117,7 @@ class SearchService:
         took_ms = (time.perf_counter() - start) * 1000
         return SearchResult(
             recipe=space.recipe,
-            exact=True,
+            exact=request.exact or self.index.is_exact,
             took_ms=took_ms,
             not_searched=not_searched,
             hits=found,
@@ -162,7 +169,8 @@ class SearchService:
         if request.where:
             among = await self.documents.ids(request.collection, request.where)
         # One more than asked for, because the query asset is its own best hit.
-        return await self.index.search(space, vector, request.k + 1, among)
+        k = request.k + 1
+        return await self.index.search(space, vector, k, among, exact=request.exact)
 
     async def _found(self, hits: list[Hit], request: SearchRequest) -> list[Found]:
         own = request.query.asset_id if isinstance(request.query, Kept) else None

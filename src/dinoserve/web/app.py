@@ -12,6 +12,7 @@ from dinoserve import __version__
 from dinoserve.services import Services
 from dinoserve.telemetry import Metrics
 from dinoserve.web import problems
+from dinoserve.web.body_room import BodyRoom
 from dinoserve.web.deps import CallerLeftError, WebOptions
 from dinoserve.web.embedding_requests import EmbeddingsRequest
 from dinoserve.web.feature_requests import (
@@ -19,8 +20,20 @@ from dinoserve.web.feature_requests import (
     PcaRequest,
     SimilarityMapRequest,
 )
+from dinoserve.web.job_parameters import PARAMETERS
 from dinoserve.web.middleware import OPEN_PATHS, Bounded, Guarded, Observed
-from dinoserve.web.routes import assets, embeddings, features, models, search, system
+from dinoserve.web.routes import (
+    assets,
+    dead_letters,
+    embeddings,
+    features,
+    jobs,
+    links,
+    models,
+    search,
+    system,
+    uploads,
+)
 from dinoserve.web.urgency import URGENCY_HEADERS, Urgent
 
 # What routes read for themselves, so that the framework does not know it.
@@ -30,6 +43,10 @@ _MODELS = (
     PcaRequest,
     SimilarityMapRequest,
     assets.AssetPatch,
+    links.LinkBody,
+    dead_letters.LettersBody,
+    *PARAMETERS.values(),
+    uploads.UploadBody,
     search.SearchBody,
     search.SimilarityBody,
 )
@@ -57,7 +74,19 @@ def create_app(
     )
     app.state.options = options
     app.state.metrics = metrics
-    modules = (assets, embeddings, features, search, models, system)
+    # Routes are tried in this order: the busiest comes first.
+    modules = (
+        embeddings,
+        assets,
+        links,
+        uploads,
+        features,
+        search,
+        dead_letters,  # before jobs, whose ids it would be
+        jobs,
+        models,
+        system,
+    )
     for module in modules:
         app.include_router(module.router)
     app.state.routes = [route for each in modules for route in each.router.routes]
@@ -67,8 +96,9 @@ def create_app(
     app.add_middleware(Urgent)
     app.add_middleware(
         Bounded,
-        max_bytes=options.max_body_bytes,
-        max_held_bytes=options.max_held_bytes,
+        room=BodyRoom(
+            options.max_body_bytes, options.max_held_bytes, options.max_spooled_bytes
+        ),
     )
     app.add_middleware(Guarded, key_digests=options.key_digests)
     app.add_middleware(Observed, metrics=metrics)

@@ -7,6 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 from urllib.parse import urlsplit
 
@@ -14,18 +15,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dinoserve.domain.links import Signer
 from dinoserve.errors import (
-    BodyTooLargeError,
     DinoserveError,
     ForeignCallerError,
     LinkRefusedError,
-    OverloadedError,
     UnauthorizedError,
 )
 from dinoserve.telemetry import Metrics, request_id
+from dinoserve.web.body_room import SCOPE_KEY, Body, BodyRoom
 from dinoserve.web.problems import answer, bug
 
 _log = logging.getLogger("dinoserve.access")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
+_LOGGED_CHARS = 100
+_REQUESTER_CHARS = 12
 _NO_ANSWER = 499  # nginx's word for a caller that left before the answer
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -78,9 +80,9 @@ class Observed:
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.requests.labels(route, method, status).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
-        _log.info(
-            "%s %s %d %.1f ms", scope["method"], scope["path"], status, seconds * 1000
-        )
+        # The id of an upload is long, and its end tells what was said of the image.
+        path = scope["path"][:_LOGGED_CHARS]
+        _log.info("%s %s %d %.1f ms", scope["method"], path, status, seconds * 1000)
 
 
 class Guarded:
@@ -126,32 +128,33 @@ class Guarded:
             given.append(bearer[7:])
         digests = [sha256(key.encode()).digest() for key in given if key]
         # Every key is compared: the time must not tell which one was near.
-        found = [hmac.compare_digest(d, own) for d in digests for own in self._digests]
-        return any(found)
+        pairs = [(d, own) for d in digests for own in self._digests]
+        found = [own for d, own in pairs if hmac.compare_digest(d, own)]
+        for own in found:  # who asked for a job; the key itself is never kept
+            scope.setdefault("state", {})["requester"] = own.hex()[:_REQUESTER_CHARS]
+        return bool(found)
 
 
 class Bounded:
     """Refuses bodies over a limit, alone or all together.
 
-    By their header, else while they arrive.
+    By their header, else while they arrive. Who moves a body's bytes to the disk says
+    so to `body_of`.
 
     Args:
         app: what is guarded.
-        max_bytes: of one body.
-        max_held_bytes: of all bodies whose requests are not answered yet.
+        room: the limits.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, max_held_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, room: BodyRoom) -> None:
         self._app = app
-        self._max_bytes = max_bytes
-        self._max_held_bytes = max_held_bytes
-        self._held_bytes = 0
+        self._room = room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or answer 413 or 429."""
         declared = _header(scope, b"content-length") if scope["type"] == "http" else ""
-        if declared.isdecimal() and int(declared) > self._max_bytes:
-            error = _too_large(self._max_bytes, int(declared))
+        if declared.isdecimal() and int(declared) > self._room.max_bytes:
+            error = self._room.too_large(int(declared))
             await answer(scope["path"], error)(scope, receive, send)
         elif scope["type"] == "http":
             await self._count(scope, receive, send)
@@ -159,17 +162,18 @@ class Bounded:
             await self._app(scope, receive, send)
 
     async def _count(self, scope: Scope, receive: Receive, send: Send) -> None:
-        received, has_answered = 0, False
+        has_answered = False
         refusal: DinoserveError | None = None
+        body = scope[SCOPE_KEY] = Body(self._room)
 
         async def counted() -> Message:
-            nonlocal received, refusal
+            nonlocal refusal
             message = await receive()
-            size = len(message.get("body", b""))
-            received += size
-            self._held_bytes += size
-            if size and (refusal := self._refusal(received)):
-                raise refusal
+            try:
+                body.arrive(len(message.get("body", b"")))
+            except DinoserveError as error:
+                refusal = error
+                raise
             return message
 
         async def unless_refused(message: Message) -> None:
@@ -185,25 +189,17 @@ class Bounded:
             if refusal is None:
                 raise
         finally:
-            self._held_bytes -= received
+            body.leave()
         if refusal and not has_answered:
             await answer(scope["path"], refusal)(scope, receive, send)
-
-    def _refusal(self, received: int) -> DinoserveError | None:
-        if received > self._max_bytes:
-            return _too_large(self._max_bytes, received)
-        if self._held_bytes > self._max_held_bytes:
-            return OverloadedError(
-                f"Requests that are not answered yet hold {self._held_bytes} bytes;"
-                f" {self._max_held_bytes} are allowed (DINOSERVE_MAX_HELD_BYTES)."
-            )
-        return None
 
 
 def _is_link(scope: Scope) -> bool:
     signer: Signer = scope["app"].state.services.links
     query = scope["query_string"].decode("latin-1")
-    return signer.check(scope["method"], scope["path"], query, time.time())
+    is_link = signer.check(scope["method"], scope["path"], query, time.time())
+    scope.setdefault("state", {})["is_link"] = is_link  # for routes that give it more
+    return is_link
 
 
 def is_loopback(host: str) -> bool:
@@ -214,20 +210,13 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+# Every request asks it of the same few hosts.
+@lru_cache(maxsize=128)
 def _is_own(url: str) -> bool:
     try:
         return is_loopback(urlsplit(url).hostname or "")
     except ValueError:
         return False
-
-
-def _too_large(limit: int, value: int) -> BodyTooLargeError:
-    return BodyTooLargeError(
-        f"A request body may be {limit} bytes (DINOSERVE_MAX_BODY_BYTES).",
-        field="body",
-        limit=limit,
-        value=value,
-    )
 
 
 def _header(scope: Scope, name: bytes) -> str:

@@ -31,6 +31,7 @@ from dinoserve.errors import (
     NotFoundError,
     OverloadedError,
     RangeError,
+    RenditionRefusedError,
     StorageFullError,
     UnauthorizedError,
     UnavailableError,
@@ -47,6 +48,7 @@ STATUS: dict[type[DinoserveError], tuple[int, str]] = {
     BodyTooLargeError: (413, "The request body is too large"),
     HeaderError: (400, "A request header cannot be used"),
     RangeError: (416, "The byte range lies outside the content"),
+    RenditionRefusedError: (403, "This rendition takes a signed link"),
     FetchFailedError: (422, "The URL did not give an image"),
     NotFoundError: (404, "There is no such thing"),
     ConflictError: (409, "The request does not fit the present state"),
@@ -167,6 +169,8 @@ def answer(path: str, error: DinoserveError) -> JSONResponse:
     headers: dict[str, str] = {}
     if isinstance(error, OverloadedError):
         headers["retry-after"] = str(error.retry_after_s)
+    if isinstance(error, RangeError):  # RFC 9110 §14.4: of how many bytes
+        headers["content-range"] = f"bytes */{error.extra['limit']}"
     if isinstance(error, UnauthorizedError):
         headers["www-authenticate"] = "Bearer"
     body = _body(path, status, (error.code, title), error.detail, **error.extra)
@@ -239,7 +243,7 @@ def _field(fault: Mapping[str, Any]) -> str:
     for part in fault["loc"][1:]:
         if isinstance(part, int):
             place += f"[{part}]"
-        elif not re.fullmatch(r"[a-z_]+", part) or part == "str":
+        elif not re.fullmatch(r"[a-z][a-z0-9_]*", part) or part == "str":
             break
         else:
             place += f".{part}"

@@ -213,14 +213,15 @@ def _check_transactions(hello: Mapping[str, Any]) -> None:
     raise StartUpError(
         "This MongoDB is a standalone server, which has no transactions. Make it a"
         " replica set of one: write `replication: {replSetName: rs0}` into mongod.conf,"
-        " restart mongod, and run once: mongosh --eval 'rs.initiate()'"
+        " run `systemctl restart mongod`, and once `mongosh --eval 'rs.initiate()'`."
     )
 
 
 def _refusal(client: Client, documents: Documents, error: PyMongoError) -> StartUpError:
     if isinstance(error, OperationFailure) and error.code in _REFUSED:
+        said = str(error).partition(", full error")[0]
         return StartUpError(
-            f"MongoDB refused the user of DINOSERVE_DOCUMENTS ({error.details}). See"
+            f"MongoDB refused the user of DINOSERVE_DOCUMENTS ({said}). See"
             " that the password is right, that `authSource` names the database that"
             f" keeps the user, and that it has the role readWrite on {documents.name}."
         )

@@ -1,16 +1,33 @@
 """`MongoDocuments`: the port's methods, each one call of the database."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Self
 
-from dinoserve.adapters.mongo import assets, changes, embeddings, garbage, schema
+from dinoserve.adapters.mongo import (
+    assets,
+    changes,
+    embeddings,
+    garbage,
+    schema,
+    upkeep,
+)
 from dinoserve.adapters.mongo.database import Database, connect, survey
+from dinoserve.adapters.mongo.index import MongoIndex, prepare
+from dinoserve.adapters.mongo.jobs import MongoJobs
+from dinoserve.adapters.mongo.scanning import scan
 from dinoserve.domain.assets import Asset, Filter
 from dinoserve.domain.paging import AssetQuery, Page
 from dinoserve.domain.recipes import Recipe
 from dinoserve.domain.vectors import Embedding, Vector
-from dinoserve.ports import AssetChanges, Change, IndexEntry, Survey
+from dinoserve.ports import (
+    AssetChanges,
+    Change,
+    IndexEntry,
+    JobStore,
+    Survey,
+    VectorIndex,
+)
 
 
 class MongoDocuments:
@@ -49,6 +66,11 @@ class MongoDocuments:
         """Return what stands behind the URL; errors as `open`, nothing is changed."""
         return await survey(url)
 
+    @property
+    def jobs(self) -> JobStore:
+        """The jobs, kept in the same database."""
+        return MongoJobs(self._database)
+
     async def add(self, asset: Asset, embedding: Embedding | None) -> bool:
         """Store asset and embedding together; return True if the asset is new."""
         return await self._database.transact(assets.add, asset, embedding)
@@ -81,15 +103,9 @@ class MongoDocuments:
         """Return read-only float32 vectors by asset id, absent ones left out."""
         return await self._database.run(embeddings.vectors, ids, recipe)
 
-    async def scan(self, recipe: str) -> AsyncIterator[Sequence[IndexEntry]]:
-        """Yield every vector of the recipe, `embeddings.BATCH` at a time."""
-        run = self._database.run
-        cursor = await run(embeddings.scan, recipe)
-        try:
-            while entries := await run(embeddings.batch, cursor):
-                yield entries
-        finally:
-            await run(embeddings.end, cursor)
+    def scan(self, recipe: str) -> AsyncGenerator[Sequence[IndexEntry]]:
+        """Yield every vector of the recipe, `scanning.BATCH` at a time."""
+        return scan(self._database, recipe)
 
     async def counts(
         self, collection: str | None = None, lacking: str | None = None
@@ -109,6 +125,10 @@ class MongoDocuments:
         """Note that bytes may soon have no asset; False: they are being erased."""
         return await self._database.run(garbage.mark, sha256)
 
+    async def condemn(self, sha256: str) -> None:
+        """Mark the bytes, as long ago, unless marked or an asset has them."""
+        await self._database.transact(garbage.condemn, sha256)
+
     async def unreferenced(self, older_s: float = 0) -> list[str]:
         """Return the digests that were marked so long ago and that no asset has."""
         return await self._database.run(garbage.unreferenced, older_s)
@@ -126,9 +146,36 @@ class MongoDocuments:
         """Take a claimed mark off; else nothing happens."""
         await self._database.run(garbage.clear, sha256)
 
+    async def drop(self, recipe: str, keep: str, collection: str | None) -> list[str]:
+        """Erase vectors of the recipe where `keep` has one too; return whose."""
+        return await self._database.transact(upkeep.drop, recipe, keep, collection)
+
+    async def size(self) -> int | None:
+        """Return None: MongoDB uses space that became free by itself."""
+        return None
+
+    async def shrink(self) -> bool:
+        """Return False: there is nothing to be done."""
+        return False
+
     def changes(self) -> AsyncGenerator[Change | None]:
-        """Yield changes of vectors for ever, and None where some may be missed."""
+        """Yield changes of assets for ever, and None where some may be missed."""
         return self._database.follow(changes.changes)
+
+    async def open_index(self, dimension: int, recent: VectorIndex) -> MongoIndex:
+        """Return the index that MongoDB itself keeps of vectors of this dimension.
+
+        It is made if it is missing, and waited for; see `index.prepare`.
+
+        Args:
+            dimension: numbers in a vector.
+            recent: empty; holds what MongoDB may not have indexed yet.
+
+        Raises:
+            StartUpError: the server has no vector search, or its index is not ours.
+        """
+        await prepare(self._database, dimension)
+        return MongoIndex(self._database, dimension, recent)
 
     async def ping(self) -> str:
         """Return e.g. `MongoDB 8.0.4, schema 1`, as the server tells."""

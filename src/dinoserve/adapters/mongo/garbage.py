@@ -43,7 +43,7 @@ async def mark(database: Documents, sha256: str) -> bool:
     return await _mark(database, sha256, {"since": {"$lte": claimed}})
 
 
-async def mark_if_unreferenced(database: Documents, sha256: str) -> None:
+async def condemn(database: Documents, sha256: str) -> None:
     """Mark the bytes, as long ago, unless an asset has them. Needs a transaction."""
     # Marked first: two transactions that each remove one of the last two assets
     # would else not meet, and neither would see the other's asset go.

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
@@ -19,10 +19,13 @@ Migration: TypeAlias = Callable[[Documents], Awaitable[None]]
 _NAMESPACE_EXISTS = 48
 _INDEX_CONFLICTS = {85, 86}
 
+BY_RECIPE: Final = "by_recipe_and_id"
+
 _TEXT = {"bsonType": "string"}
 _TEXT_OR_NULL = {"bsonType": ["string", "null"]}
 _TEXTS = {"bsonType": "array", "items": _TEXT}
 _INTEGER = {"bsonType": ["int", "long"]}
+_INTEGER_OR_NULL = {"bsonType": ["int", "long", "null"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ COLLECTIONS: Mapping[str, Layout] = {
             "collection": _TEXT,
             "vector": {"bsonType": "binData"},
         },
-        (IndexModel([("recipe", ASCENDING)], name="by_recipe"),),
+        (IndexModel([("recipe", ASCENDING), ("_id", ASCENDING)], name=BY_RECIPE),),
     ),
     "recipes": Layout(
         {"_id": _TEXT, "position": _INTEGER, "contents": {"bsonType": "object"}},
@@ -115,6 +118,49 @@ COLLECTIONS: Mapping[str, Layout] = {
     ),
     "garbage": Layout(
         {"_id": _TEXT, "since": {"bsonType": "date"}, "claimed": {"bsonType": "bool"}}
+    ),
+    "jobs": Layout(
+        # See domain/jobs.py. Times: as above. parameters, progress, result: JSON.
+        {
+            **dict.fromkeys(("_id", "fingerprint", "kind", "state"), _TEXT),
+            **dict.fromkeys(("parameters", "progress"), _TEXT),
+            **dict.fromkeys(("collection", "error", "key"), _TEXT_OR_NULL),
+            **dict.fromkeys(("requester", "result"), _TEXT_OR_NULL),
+            **dict.fromkeys(("created_at", "version"), _INTEGER),
+            **dict.fromkeys(("started_at", "finished_at"), _INTEGER_OR_NULL),
+            "has_finish": {"bsonType": "bool"},
+        },
+        (
+            IndexModel([("created_at", -1), ("_id", -1)], name="by_time"),
+            *(
+                IndexModel(
+                    [(name, 1), ("created_at", -1), ("_id", -1)], name=f"by_{name}"
+                )
+                for name in ("state", "kind", "collection")
+            ),
+            IndexModel(
+                "key",
+                name="by_key",
+                unique=True,
+                partialFilterExpression={"key": {"$type": "string"}},
+            ),
+        ),
+    ),
+    "job_chunks": Layout(
+        # _id: job/number.
+        {
+            **dict.fromkeys(("_id", "job_id", "state"), _TEXT),
+            **dict.fromkeys(("cursor", "error", "worker"), _TEXT_OR_NULL),
+            **dict.fromkeys(("crashes", "done", "number"), _INTEGER),
+            **dict.fromkeys(("run_at", "starts", "tries"), _INTEGER),
+            "seen_at": _INTEGER_OR_NULL,
+            "items": _TEXTS,
+            "failures": {"bsonType": "array", "items": {"bsonType": "object"}},
+        },
+        (
+            IndexModel([("job_id", 1), ("number", 1)], name="by_job"),
+            IndexModel([("state", 1), ("job_id", 1), ("number", 1)], name="by_state"),
+        ),
     ),
     "migrations": Layout(
         {"_id": _INTEGER, "name": _TEXT, "applied_at": {"bsonType": "date"}}

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import ParamSpec, TypeVar
 from dinoserve.adapters.objects.formats import Encoder
 from dinoserve.errors import StorageFullError, UnavailableError
 
+# No write of a file lasts so long.
+_LEFT_OVER_S = 3600
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -53,17 +56,17 @@ class Write:
 
     Args:
         path: its place.
-        top: a folder above it that exists; that one and all between are synced.
+        folders: what of the folders above it is synced.
         encoder: what the bytes go through.
     """
 
-    def __init__(self, path: Path, top: Path, encoder: Encoder) -> None:
+    def __init__(self, path: Path, folders: "SyncedFolders", encoder: Encoder) -> None:
         self._path = path
-        self._top = top
+        self._folders = folders
         self._encoder = encoder
         self._beside = path.with_name(f"{path.name}#1")
         self._is_new = not path.exists()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folders.make(path.parent)
         self._file = self._beside.open("wb")
 
     def add(self, data: bytes) -> None:
@@ -77,7 +80,7 @@ class Write:
         os.fsync(self._file.fileno())
         self._file.close()
         self._beside.replace(self._path)
-        sync_folders(self._path, self._top)
+        self._folders.sync(self._path.parent)
 
     def undo(self) -> None:
         """Leave nothing of the write; what was there before it stays."""
@@ -88,11 +91,36 @@ class Write:
             erase(self._path)
 
 
-def sync_folders(path: Path, top: Path) -> None:
-    """Sync every folder from the file's own up to the top one."""
-    depth = len(path.relative_to(top).parts)
-    for folder in list(path.parents)[:depth]:
+class SyncedFolders:
+    """Folders whose own entries are synced: doing it again would cost a disk its time.
+
+    Methods may be called from many threads.
+
+    Args:
+        top: a folder above all others; it exists, and its own entry is not ours.
+    """
+
+    def __init__(self, top: Path) -> None:
+        self._top = top
+        self._synced: set[str] = set()
+
+    def make(self, folder: Path) -> None:
+        """Make the folder, and those between it and the top, if absent."""
+        if not folder.exists():
+            self.make(folder.parent)
+            # First: who sees the new folder must not take it for the one it was.
+            self._synced.discard(str(folder))
+            folder.mkdir(exist_ok=True)
+
+    def sync(self, folder: Path) -> None:
+        """Sync what the folder holds, and every entry on the way to it."""
         _sync(folder)
+        at, new = folder, list[str]()
+        while at != self._top and str(at) not in self._synced:
+            new.append(str(at))
+            at = at.parent
+            _sync(at)
+        self._synced.update(new)
 
 
 def erase(path: Path) -> None:
@@ -101,6 +129,12 @@ def erase(path: Path) -> None:
         left.unlink(missing_ok=True)
     with suppress(FileNotFoundError):
         _sync(path.parent)
+
+
+def erase_unfinished(folder: Path) -> None:
+    """Remove what killed writes left, wherever nobody writes now."""
+    for left in folder.glob("??/??/*#*"):
+        left.unlink(missing_ok=True)
 
 
 def size_of(path: Path) -> int | None:
@@ -119,6 +153,11 @@ def folders(folder: Path) -> list[Path]:
 def files(folder: Path) -> Iterator[Path]:
     """Yield the files of a folder of the first level."""
     yield from folder.glob("??/*")
+
+
+def is_left_over(path: Path, status: os.stat_result) -> bool:
+    """Tell whether a killed write left this file, an hour ago or earlier."""
+    return "#" in path.name and status.st_mtime < time.time() - _LEFT_OVER_S
 
 
 def check_writable(folder: Path) -> None:

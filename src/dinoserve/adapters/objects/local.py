@@ -52,6 +52,7 @@ class LocalObjects:
     ) -> None:
         self._folder = folder
         self._reserve_bytes = reserve_bytes
+        self._folders = files.SyncedFolders(folder.parent)
         self._format: Format = Sealed(key) if key else Plain()
         # Writing and deleting the same bytes must not meet.
         self._locks = WeakValueDictionary[str, asyncio.Lock]()
@@ -101,7 +102,10 @@ class LocalObjects:
         await asyncio.shield(self._delete(self._path(sha256)))
 
     async def scan(self, prefix: str = "") -> AsyncIterator[StoredObject]:
-        """Yield the objects named so, a 256th of all at a time in memory."""
+        """Yield the objects named so, a 256th of all at a time in memory.
+
+        What killed writes left beside their places an hour ago is removed on the way.
+        """
         for folder in await on_disk(files.folders, self._folder):
             if folder.name.startswith(prefix[:2]):
                 for found in await on_disk(self._stored_below, folder, prefix):
@@ -132,7 +136,7 @@ class LocalObjects:
 
     def _put_bytes(self, path: Path, data: bytes) -> None:
         if self._holds(path, data):
-            files.sync_folders(path, self._folder.parent)
+            self._folders.sync(path.parent)
             return
         self._check_room(len(data))
         self._write(path, data)
@@ -147,7 +151,7 @@ class LocalObjects:
             raise
 
     def _begin(self, path: Path, sha256: str) -> Write:
-        return Write(path, self._folder.parent, self._format.encoder(sha256))
+        return Write(path, self._folders, self._format.encoder(sha256))
 
     async def _put_stream(self, path: Path, data: AsyncIterable[bytes]) -> None:
         write = await on_disk(self._begin, path, path.name)
@@ -187,7 +191,9 @@ class LocalObjects:
                 continue
             with suppress(FileNotFoundError):  # erased since the folder was read
                 status = path.stat()
-                if sha256 := digest_of(path.name):
+                if files.is_left_over(path, status):
+                    path.unlink()
+                elif sha256 := digest_of(path.name):
                     at = datetime.fromtimestamp(status.st_mtime, UTC)
                     size = self._format.size(status.st_size)
                     stored.append(StoredObject(sha256, size, at))

@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from dinoserve.adapters.objects.bucket import Bucket
+from dinoserve.adapters.objects.files import erase_unfinished, on_disk
 from dinoserve.adapters.objects.formats import read_key
 from dinoserve.adapters.objects.local import LocalObjects
+from dinoserve.adapters.objects.pictures import BucketPictures
 from dinoserve.adapters.objects.s3 import S3Objects
 from dinoserve.errors import StartUpError
 from dinoserve.ports import Area
@@ -37,6 +39,7 @@ _FOLDERS: Mapping[Area, str] = {
     "originals": "objects",
     "derived": "derived",
     "incoming": "incoming",
+    "results": "results",
 }
 
 
@@ -57,7 +60,25 @@ async def open_place(
             " is a folder: set DINOSERVE_OBJECTS_KEY instead."
         )
     key = _key("DINOSERVE_OBJECTS_KEY", place.objects_key)
-    return await asyncio.to_thread(LocalObjects, place.data / _FOLDERS[area], key=key)
+    folder = place.data / _FOLDERS[area]
+    if area == "incoming":  # few files, and no note elsewhere of what was begun
+        await on_disk(erase_unfinished, folder)
+    return await asyncio.to_thread(LocalObjects, folder, key=key)
+
+
+def open_pictures(place: Place, max_bytes: int) -> BucketPictures | None:
+    """Return the pictures in the bucket of the objects; None: they are in a folder.
+
+    Args:
+        place: where the objects lie.
+        max_bytes: of one picture.
+
+    Raises:
+        StartUpError: which setting is wrong.
+    """
+    if not place.objects.startswith(_S3):
+        return None
+    return BucketPictures(_bucket(place, "originals"), max_bytes)
 
 
 def _bucket(place: Place, area: Area) -> Bucket:

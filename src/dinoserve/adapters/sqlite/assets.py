@@ -98,7 +98,7 @@ def remove(connection: sqlite3.Connection, asset_id: str) -> Asset:
     """Erase and return the asset; mark its bytes if no other asset has them."""
     asset = _require(connection, asset_id)
     connection.execute("DELETE FROM asset WHERE id = ?", (asset_id,))
-    garbage.mark_if_unreferenced(connection, asset.sha256)
+    garbage.condemn(connection, asset.sha256)
     return asset
 
 

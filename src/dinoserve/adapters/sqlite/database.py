@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -21,6 +22,7 @@ Work = Callable[Concatenate[sqlite3.Connection, P], T]
 
 _READERS = 4
 _BUSY_S = 5.0
+_LOOK_S = 0.01
 
 
 class Database:
@@ -116,9 +118,13 @@ def survey(path: Path) -> Survey:
 def _connect_reading(path: Path) -> sqlite3.Connection:
     # Without a log nobody has the file open; reading it as one that may change would
     # leave an empty log beside it.
-    has_log = Path(f"{path}-wal").exists()
-    uri = f"{path.absolute().as_uri()}?mode=ro{'' if has_log else '&immutable=1'}"
+    fixed = "" if _has_log(path) else "&immutable=1"
+    uri = f"{path.absolute().as_uri()}?mode=ro{fixed}"
     return sqlite3.connect(uri, uri=True, timeout=_BUSY_S)
+
+
+def _has_log(path: Path) -> bool:
+    return Path(f"{path}-wal").exists()
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -131,9 +137,14 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _connect_writer(path: Path) -> sqlite3.Connection:
+    is_new = not path.exists() or path.stat().st_size == 0
     connection = _connect(path)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
+        if is_new:
+            # A table of who uses which page, so that space can be given back bit by
+            # bit (sqlite.org/pragma.html#pragma_auto_vacuum).
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        _begin_log(connection)
         # With FULL every commit is synced, so an acknowledgement means durable.
         connection.execute("PRAGMA synchronous = FULL")
         schema.migrate(connection)
@@ -141,6 +152,23 @@ def _connect_writer(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _begin_log(connection: sqlite3.Connection) -> None:
+    # Of a new file, that another process opens as well, this does not wait by itself.
+    until = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if (
+                error.sqlite_errorcode != sqlite3.SQLITE_BUSY
+                or time.monotonic() > until
+            ):
+                raise
+            time.sleep(_LOOK_S)
+        else:
+            return
 
 
 def _check(path: Path) -> None:
@@ -152,6 +180,16 @@ def _check(path: Path) -> None:
     """
     if not path.exists():
         return
+    try:
+        _look(path)
+    except sqlite3.DatabaseError:
+        # Another process may have begun to write what was read as if nobody did.
+        if not _has_log(path):
+            raise
+        _look(path)
+
+
+def _look(path: Path) -> None:
     with closing(_connect_reading(path)) as connection:
         found = schema.version(connection)
         if found > len(schema.MIGRATIONS):

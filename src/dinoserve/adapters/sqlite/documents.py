@@ -7,13 +7,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self
 
-from dinoserve.adapters.sqlite import assets, embeddings, garbage, schema
+from dinoserve.adapters.sqlite import assets, embeddings, garbage, schema, upkeep
+from dinoserve.adapters.sqlite.changes import changes
 from dinoserve.adapters.sqlite.database import Database, survey
+from dinoserve.adapters.sqlite.jobs import SqliteJobs
 from dinoserve.domain.assets import Asset, Filter
 from dinoserve.domain.paging import AssetQuery, Page
 from dinoserve.domain.recipes import Recipe
 from dinoserve.domain.vectors import Embedding, Vector
-from dinoserve.ports import AssetChanges, IndexEntry, Survey
+from dinoserve.ports import AssetChanges, Change, IndexEntry, JobStore, Survey
 
 
 class SqliteDocuments:
@@ -49,6 +51,11 @@ class SqliteDocuments:
     async def survey(path: Path) -> Survey:
         """Return what the file is, or would be; errors as `open`, it stays as it is."""
         return await asyncio.to_thread(survey, path)
+
+    @property
+    def jobs(self) -> JobStore:
+        """The jobs, kept in the same file."""
+        return SqliteJobs(self._database)
 
     async def add(self, asset: Asset, embedding: Embedding | None) -> bool:
         """Store asset and embedding together; return True if the asset is new."""
@@ -110,6 +117,10 @@ class SqliteDocuments:
         """Note that bytes may soon have no asset; False: they are being erased."""
         return await self._database.write(garbage.mark, sha256)
 
+    async def condemn(self, sha256: str) -> None:
+        """Mark the bytes, as long ago, unless marked or an asset has them."""
+        await self._database.write(garbage.condemn, sha256)
+
     async def unreferenced(self, older_s: float = 0) -> list[str]:
         """Return the digests that were marked so long ago and that no asset has."""
         return await self._database.read(garbage.unreferenced, older_s)
@@ -125,6 +136,22 @@ class SqliteDocuments:
     async def clear(self, sha256: str) -> None:
         """Take a claimed mark off; else nothing happens."""
         await self._database.write(garbage.clear, sha256)
+
+    async def drop(self, recipe: str, keep: str, collection: str | None) -> list[str]:
+        """Erase vectors of the recipe where `keep` has one too; return whose."""
+        return await self._database.write(upkeep.drop, recipe, keep, collection)
+
+    async def size(self) -> int | None:
+        """Return the bytes of the database; its file follows within a while."""
+        return await self._database.read(upkeep.size)
+
+    async def shrink(self) -> bool:
+        """Give up to 4 MiB back that nothing uses; tell whether there is more."""
+        return await self._database.write(upkeep.shrink)
+
+    def changes(self) -> AsyncGenerator[Change | None]:
+        """Yield changes of assets for ever, and None where some may be missed."""
+        return changes(self._database)
 
     async def ping(self) -> str:
         """Return e.g. `SQLite 3.40.1, schema 1`, as read from the file."""

@@ -20,7 +20,7 @@ def mark(connection: sqlite3.Connection, sha256: str) -> bool:
     return marked.rowcount == 1
 
 
-def mark_if_unreferenced(connection: sqlite3.Connection, sha256: str) -> None:
+def condemn(connection: sqlite3.Connection, sha256: str) -> None:
     """Mark the bytes, as long ago, unless an asset has them."""
     connection.execute(
         """INSERT OR IGNORE INTO garbage (sha256, since, claimed)

@@ -56,6 +56,89 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE garbage ADD COLUMN claimed INTEGER NOT NULL DEFAULT 0",
         "PRAGMA user_version = 2",
     ),
+    (
+        # Columns: see domain/jobs.py. Times: microseconds since 1970 UTC. parameters,
+        # progress, result: JSON.
+        """CREATE TABLE job (
+            id TEXT PRIMARY KEY,
+            kind TEXT NOT NULL,
+            parameters TEXT NOT NULL,
+            created_at INTEGER NOT NULL,
+            fingerprint TEXT NOT NULL,
+            collection TEXT,
+            requester TEXT,
+            key TEXT UNIQUE,
+            has_finish INTEGER NOT NULL,
+            state TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            started_at INTEGER,
+            finished_at INTEGER,
+            progress TEXT NOT NULL,
+            result TEXT,
+            error TEXT
+        ) STRICT""",
+        "CREATE INDEX job_by_time ON job (created_at, id)",
+        "CREATE INDEX job_by_state ON job (state, created_at, id)",
+        "CREATE INDEX job_by_kind ON job (kind, created_at, id)",
+        "CREATE INDEX job_by_collection ON job (collection, created_at, id)",
+        # items, failures: JSON.
+        """CREATE TABLE job_chunk (
+            job_id TEXT NOT NULL REFERENCES job (id) ON DELETE CASCADE,
+            number INTEGER NOT NULL,
+            run_at INTEGER NOT NULL,
+            items TEXT NOT NULL,
+            cursor TEXT,
+            state TEXT NOT NULL,
+            worker TEXT,
+            seen_at INTEGER,
+            starts INTEGER NOT NULL,
+            tries INTEGER NOT NULL,
+            crashes INTEGER NOT NULL,
+            done INTEGER NOT NULL,
+            failures TEXT NOT NULL,
+            error TEXT,
+            PRIMARY KEY (job_id, number)
+        ) STRICT""",
+        "CREATE INDEX job_chunk_by_state ON job_chunk (state, job_id, number)",
+        "PRAGMA user_version = 3",
+    ),
+    (
+        # What other processes are told, see changes.py. sha256: of an asset that was
+        # erased. collection, recipe: of a vector that was stored or erased.
+        """CREATE TABLE change (
+            seq INTEGER PRIMARY KEY,
+            asset_id TEXT NOT NULL,
+            sha256 TEXT,
+            collection TEXT,
+            recipe TEXT
+        ) STRICT""",
+        """CREATE TRIGGER asset_added AFTER INSERT ON asset BEGIN
+            INSERT INTO change (asset_id) VALUES (NEW.id);
+        END""",
+        """CREATE TRIGGER asset_changed AFTER UPDATE ON asset BEGIN
+            INSERT INTO change (asset_id) VALUES (NEW.id);
+        END""",
+        """CREATE TRIGGER asset_erased BEFORE DELETE ON asset BEGIN
+            INSERT INTO change (asset_id, sha256) VALUES (OLD.id, OLD.sha256);
+            INSERT INTO change (asset_id, collection, recipe)
+            SELECT asset_id, OLD.collection, recipe
+            FROM embedding WHERE asset_id = OLD.id;
+        END""",
+        """CREATE TRIGGER embedding_added AFTER INSERT ON embedding BEGIN
+            INSERT INTO change (asset_id, collection, recipe)
+            SELECT id, collection, NEW.recipe FROM asset WHERE id = NEW.asset_id;
+        END""",
+        """CREATE TRIGGER embedding_replaced AFTER UPDATE ON embedding BEGIN
+            INSERT INTO change (asset_id, collection, recipe)
+            SELECT id, collection, NEW.recipe FROM asset WHERE id = NEW.asset_id;
+        END""",
+        # The last one always stays, so no number comes twice.
+        """CREATE TRIGGER change_trimmed AFTER INSERT ON change
+        WHEN NEW.seq % 1000 = 0 BEGIN
+            DELETE FROM change WHERE seq <= NEW.seq - 100000;
+        END""",
+        "PRAGMA user_version = 4",
+    ),
 )
 
 
@@ -75,8 +158,11 @@ def pending(seen: int) -> list[str]:
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Run the migrations that the database lacks, each in its own transaction."""
-    for statements in MIGRATIONS[version(connection) :]:
+    seen = version(connection)
+    for number, statements in enumerate(MIGRATIONS[seen:], seen + 1):
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            for statement in statements:
-                connection.execute(statement)
+            # Another process may have run it since.
+            if version(connection) < number:
+                for statement in statements:
+                    connection.execute(statement)

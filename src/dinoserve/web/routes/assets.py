@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from dinoserve.domain.assets import ASSET_ID_PATTERN, Filter
@@ -12,15 +11,27 @@ from dinoserve.errors import (
     AssetNotFoundError,
     OverloadedError,
     RangeError,
+    RenditionRefusedError,
     StorageFullError,
     UnavailableError,
 )
 from dinoserve.ports import AssetChanges
-from dinoserve.services.assets import Uploaded
+from dinoserve.services.assets import Upload, Uploaded
 from dinoserve.web.bodies import json_body, read_json
-from dinoserve.web.content import portion
-from dinoserve.web.deps import NotWhenFull, ServicesDep, unless_caller_leaves
+from dinoserve.web.content import conditions, content_headers, portion, send
+from dinoserve.web.deps import (
+    ServicesDep,
+    refuse_when_full,
+    services_of,
+    unless_caller_leaves,
+)
 from dinoserve.web.problems import IMAGE_FAULTS, responses
+from dinoserve.web.redirects import redirect
+from dinoserve.web.renditions import (
+    RENDITION_PARAMETERS,
+    asked_rendition,
+    send_rendition,
+)
 from dinoserve.web.schemas import (
     AssetView,
     Body,
@@ -31,17 +42,17 @@ from dinoserve.web.schemas import (
 )
 from dinoserve.web.uploads import (
     UPLOAD_BODY,
-    UrlUpload,
-    fetch_upload,
-    read_upload,
+    fetched_upload,
+    opened_upload,
 )
 
 router = APIRouter(prefix="/v1/assets", tags=["assets"])
 
 _CONTENT: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"image/*": {}}, "description": "The original."},
+    200: {"content": {"image/*": {}}, "description": "The original, or a rendition."},
     206: {"content": {"image/*": {}}, "description": "The bytes asked for."},
     304: {"description": "The caller's copy is right."},
+    307: {"description": "The original is to be had there."},
 }
 
 AssetIdPath = Annotated[str, Path(pattern=ASSET_ID_PATTERN)]
@@ -96,7 +107,6 @@ class AssetPatch(Body):
 
 @router.post(
     "",
-    dependencies=[NotWhenFull],
     status_code=201,
     openapi_extra=UPLOAD_BODY,
     responses={200: {"model": AssetView, "description": "It was already there."}}
@@ -108,22 +118,25 @@ class AssetPatch(Body):
     ),
 )
 async def upload_asset(
-    request: Request, response: Response, services: ServicesDep, *, embed: bool = True
+    request: Request, response: Response, *, embed: bool = True
 ) -> AssetView:
     """Keep an image; it is stored, embedded and searchable when the answer arrives.
 
     The same bytes in the same collection give the same asset (200 instead of 201)
     and change nothing that was said of it. `embed=false` only stores.
     """
-    given = await read_upload(request)
+    # Not declared as dependencies: resolving them costs every upload.
+    await refuse_when_full(request)
+    services = services_of(request)
+    async with opened_upload(request) as given:
 
-    async def keep() -> Uploaded:
-        upload = given
-        if isinstance(upload, UrlUpload):
-            upload = await fetch_upload(upload, services.assets)
-        return await services.assets.upload(upload, embed=embed)
+        async def keep() -> Uploaded:
+            if isinstance(given, Upload):
+                return await services.assets.upload(given, embed=embed)
+            async with fetched_upload(given, services.assets) as upload:
+                return await services.assets.upload(upload, embed=embed)
 
-    asset, is_new = await unless_caller_leaves(request, keep())
+        asset, is_new = await unless_caller_leaves(request, keep())
     response.status_code = 201 if is_new else 200
     response.headers["location"] = f"/v1/assets/{asset.id}"
     return AssetView.of(asset)
@@ -176,42 +189,34 @@ async def erase_asset(asset_id: AssetIdPath, services: ServicesDep) -> None:
 @router.get(
     "/{asset_id}/content",
     response_class=Response,
-    responses=_CONTENT | responses(AssetNotFoundError, RangeError, UnavailableError),
+    openapi_extra=RENDITION_PARAMETERS,
+    responses=_CONTENT
+    | responses(
+        AssetNotFoundError,
+        RangeError,
+        RenditionRefusedError,
+        OverloadedError,
+        UnavailableError,
+    ),
 )
 async def get_content(
     asset_id: AssetIdPath, request: Request, services: ServicesDep
 ) -> Response:
-    """Send the original, whole or one range of it; it never changes."""
+    """Send the original, whole or one range of it; it never changes.
+
+    With a width or height, send the picture in that size instead.
+    """
+    asked = asked_rendition(request)
     asset = await services.assets.get(asset_id)
+    if asked:
+        return await send_rendition(request, services.renditions, asset, asked)
     etag = f'"{asset.sha256}"'
-    # Only GET has ranges (RFC 9110 §14.2).
-    asked = request.headers if request.method == "GET" else _conditions(request)
-    wanted = portion(asked, etag, asset.size_bytes)
-    headers = _content_headers(etag)
+    wanted = portion(conditions(request), etag, asset.size_bytes)
+    headers = content_headers(etag)
     if wanted.status == 304:  # noqa: PLR2004 - not modified
         return Response(status_code=304, headers=headers)
-    headers["content-length"] = str(wanted.stop - wanted.start)
-    if wanted.status == 206:  # noqa: PLR2004 - partial content
-        span = f"{wanted.start}-{wanted.stop - 1}"
-        headers["content-range"] = f"bytes {span}/{asset.size_bytes}"
+    if elsewhere := await redirect(request, asset, services.downloads):
+        return elsewhere
     chunks = await services.assets.read(asset, wanted.start, wanted.stop)
-    if request.method == "HEAD":
-        return Response(None, wanted.status, headers, asset.image.media_type)
-    return StreamingResponse(
-        chunks, wanted.status, headers, media_type=asset.image.media_type
-    )
-
-
-def _conditions(request: Request) -> dict[str, str]:
-    return {k: v for k, v in request.headers.items() if k != "range"}
-
-
-def _content_headers(etag: str) -> dict[str, str]:
-    return {
-        "etag": etag,
-        "accept-ranges": "bytes",
-        "cache-control": "private, max-age=31536000, immutable",
-        # The bytes are a stranger's: a browser must not guess a type from them.
-        "x-content-type-options": "nosniff",
-        "content-security-policy": "default-src 'none'; sandbox",
-    }
+    headers["content-type"] = asset.image.media_type
+    return send(request, wanted, chunks, asset.size_bytes, headers)

@@ -56,6 +56,7 @@ class ModelView(BaseModel):
     device: str
     precision: str
     parameters: int
+    registers: int = Field(description="Register tokens that features have.")
     licence: str
     note: str
     recipe: RecipeView
@@ -97,6 +98,7 @@ def _view(card: ModelCard, load: EngineLoad) -> ModelView:
         device=card.device,
         precision=card.precision,
         parameters=card.parameters,
+        registers=card.registers,
         licence=card.licence,
         note=card.note,
         recipe=RecipeView(id=recipe.id, **asdict(recipe)),

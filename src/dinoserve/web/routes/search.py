@@ -79,7 +79,7 @@ class SearchBody(Body):
     min_score: float = Field(default=-1.0, ge=-1, le=1)
     exact: bool = Field(
         default=False,
-        description="Compare with every vector; at this size it always does.",
+        description="Compare with every vector; the answer tells whether it was done.",
     )
 
 
@@ -134,7 +134,12 @@ async def search_assets(request: Request, services: ServicesDep) -> SearchAnswer
     # Base64 of an image takes longer than the event loop may be away.
     query = await asyncio.to_thread(body.query.to_domain)
     wanted = SearchRequest(
-        query, body.collection, body.k, body.filter.to_domain(), body.min_score
+        query,
+        body.collection,
+        body.k,
+        body.filter.to_domain(),
+        body.min_score,
+        body.exact,
     )
     result = await unless_caller_leaves(request, services.search.search(wanted))
     return SearchAnswer(

@@ -30,7 +30,7 @@ class PortView(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Whether the model computes; the stores are told of, but do not decide."""
+    """Whether the model computes; stores and cache are told of, but do not decide."""
 
     ready: bool
     ports: list[PortView]

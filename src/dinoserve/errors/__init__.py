@@ -1,0 +1,125 @@
+"""Every way dinoserve fails, drawn as one tree.
+
+The tree knows nothing of HTTP: `web/problems.py` maps it to status codes. Each
+class has a stable `code`, documented under that name in `docs/problems.md`.
+
+    DinoserveError
+    ├── InvalidInputError          invalid-input
+    │   ├── ImageEmptyError        image-empty
+    │   ├── ImageUnsupportedError  image-unsupported
+    │   ├── ImageDamagedError      image-damaged
+    │   ├── ImageTooLargeError     image-too-large
+    │   ├── BodyTooLargeError      body-too-large
+    │   ├── HeaderError            invalid-header
+    │   ├── RangeError             range-not-satisfiable
+    │   ├── UploadMismatchError    upload-mismatch
+    │   ├── RenditionRefusedError  rendition-refused
+    │   ├── FetchDisabledError     fetch-disabled
+    │   ├── FetchRefusedError      fetch-refused
+    │   └── FetchFailedError       fetch-failed
+    ├── NotFoundError              not-found
+    │   ├── AssetNotFoundError     asset-not-found
+    │   ├── ModelNotFoundError     model-not-found
+    │   └── JobNotFoundError       job-not-found
+    ├── ConflictError              conflict
+    │   ├── RecipeMismatchError    recipe-mismatch
+    │   ├── NotEmbeddedError       asset-not-embedded
+    │   ├── UploadIncompleteError  upload-incomplete
+    │   ├── JobStateError          job-state
+    │   └── IdempotencyError       idempotency-mismatch
+    ├── UnauthorizedError          unauthorized
+    ├── ForeignCallerError         foreign-caller
+    ├── LinkRefusedError           link-refused
+    ├── OverloadedError            overloaded
+    ├── DeadlineError              deadline-exceeded
+    ├── UnavailableError           unavailable
+    │   └── StorageFullError       storage-full
+    └── StartUpError               start-up
+        ├── ModelUnavailableError  model-unavailable
+        ├── DataFolderError        data-folder
+        └── UnsafeBindError        unsafe-bind
+"""
+
+from dinoserve.errors.access import (
+    ForeignCallerError,
+    LinkRefusedError,
+    UnauthorizedError,
+)
+from dinoserve.errors.base import (
+    DinoserveError,
+)
+from dinoserve.errors.given import (
+    BodyTooLargeError,
+    FetchDisabledError,
+    FetchFailedError,
+    FetchRefusedError,
+    HeaderError,
+    ImageDamagedError,
+    ImageEmptyError,
+    ImageTooLargeError,
+    ImageUnsupportedError,
+    InvalidInputError,
+    RangeError,
+    RenditionRefusedError,
+    UploadMismatchError,
+)
+from dinoserve.errors.service import (
+    DataFolderError,
+    DeadlineError,
+    ModelUnavailableError,
+    OverloadedError,
+    StartUpError,
+    StorageFullError,
+    UnavailableError,
+    UnsafeBindError,
+)
+from dinoserve.errors.state import (
+    AssetNotFoundError,
+    ConflictError,
+    IdempotencyError,
+    JobNotFoundError,
+    JobStateError,
+    ModelNotFoundError,
+    NotEmbeddedError,
+    NotFoundError,
+    RecipeMismatchError,
+    UploadIncompleteError,
+)
+
+__all__ = [
+    "AssetNotFoundError",
+    "BodyTooLargeError",
+    "ConflictError",
+    "DataFolderError",
+    "DeadlineError",
+    "DinoserveError",
+    "FetchDisabledError",
+    "FetchFailedError",
+    "FetchRefusedError",
+    "ForeignCallerError",
+    "HeaderError",
+    "IdempotencyError",
+    "ImageDamagedError",
+    "ImageEmptyError",
+    "ImageTooLargeError",
+    "ImageUnsupportedError",
+    "InvalidInputError",
+    "JobNotFoundError",
+    "JobStateError",
+    "LinkRefusedError",
+    "ModelNotFoundError",
+    "ModelUnavailableError",
+    "NotEmbeddedError",
+    "NotFoundError",
+    "OverloadedError",
+    "RangeError",
+    "RecipeMismatchError",
+    "RenditionRefusedError",
+    "StartUpError",
+    "StorageFullError",
+    "UnauthorizedError",
+    "UnavailableError",
+    "UnsafeBindError",
+    "UploadIncompleteError",
+    "UploadMismatchError",
+]
