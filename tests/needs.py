@@ -104,6 +104,11 @@ NEEDS = {
         "as root, make servers",
         True,
     ),
+    "time": Need(
+        lambda: "DINOSERVE_TEST_LONG" in os.environ,
+        "set DINOSERVE_TEST_LONG for tests that take minutes each",
+        False,
+    ),
     "real-weights": Need(
         lambda: "DINOSERVE_TEST_WEIGHTS" in os.environ,
         "set DINOSERVE_TEST_WEIGHTS to a folder of downloaded models",

@@ -155,6 +155,8 @@ async def _keep_forgetting(jobs: JobService, days: float) -> None:
                 pass
         except UnavailableError as error:
             _log.warning("old jobs are kept for now: %s", error.detail)
+        except Exception:  # noqa: BLE001 - else a bug would keep them for good
+            _log.exception("old jobs are kept for now")
         await asyncio.sleep(_FORGET_EVERY_S)
 
 

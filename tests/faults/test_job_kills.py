@@ -68,6 +68,8 @@ async def test_nothing_is_lost_when_workers_are_killed_in_the_middle_of_chunks(
     await kill_workers(site)
 
 
+# A transaction that its process left open is ended by MongoDB after a minute.
+@pytest.mark.needs("time")
 @pytest.mark.needs("mongodb")
 async def test_nothing_is_lost_in_shared_stores_when_workers_are_killed(
     shared: JobSite,

@@ -17,7 +17,7 @@ from dinoserve.errors import (
     OverloadedError,
     UnavailableError,
 )
-from dinoserve.ports import ChunkQuery
+from dinoserve.ports import ChunkQuery, JobQuery
 from dinoserve.services.jobs import Asked
 from working import SWIFT, NotingKind, at_work, make_working
 
@@ -344,3 +344,23 @@ async def test_a_worker_that_overslept_does_not_fail_what_another_does() -> None
     [chunk] = await working.store.chunks(ChunkQuery(("running",), job.id))
 
     assert (chunk.worker, chunk.tries) == ("other", 0)
+
+
+async def test_a_fault_of_the_store_does_not_end_the_looking_after_jobs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    working = make_working(NotingKind())
+    forgetful = make_working(NotingKind(), store=working.store)
+    job, _ = await working.jobs.submit(FIVE)
+    faults = 0
+
+    async def faulty_once(query: JobQuery) -> list[Job]:
+        nonlocal faults
+        faults += 1
+        if faults == 1:
+            raise ValueError("a bug")
+        return [await forgetful.jobs.get(job.id)] if query.states else []
+
+    monkeypatch.setattr(forgetful.store, "jobs", faulty_once)
+    async with at_work(forgetful):
+        assert (await forgetful.over(job.id)).state == "succeeded"

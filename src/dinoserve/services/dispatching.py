@@ -121,4 +121,6 @@ async def _keep_sending(dispatcher: Dispatcher, pause_s: float) -> None:
             await dispatcher.send_all()
         except UnavailableError as error:
             _log.warning("jobs are not looked after for now: %s", error.detail)
+        except Exception:  # noqa: BLE001 - else a bug would stop every job for good
+            _log.exception("jobs are not looked after for now")
         await asyncio.sleep(pause_s)
