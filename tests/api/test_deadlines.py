@@ -42,7 +42,7 @@ class Held(NamedTuple):
 @pytest.fixture
 async def held(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Held]:
     forward = GuardedForward()
-    monkeypatch.setattr("dinoserve.wiring.StubForward", lambda: forward)
+    monkeypatch.setattr("dinoserve.loading.StubForward", lambda: forward)
     app = make_app()
     async with opened(app) as client:
         try:

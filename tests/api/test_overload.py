@@ -15,7 +15,7 @@ JPEG = {"content-type": "image/jpeg"}
 @pytest.fixture
 async def forward(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[GuardedForward]:
     forward = GuardedForward()
-    monkeypatch.setattr("dinoserve.wiring.StubForward", lambda: forward)
+    monkeypatch.setattr("dinoserve.loading.StubForward", lambda: forward)
     yield forward
     forward.open_doors()
 
