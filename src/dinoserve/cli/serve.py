@@ -143,7 +143,7 @@ def _told_if_taken(settings: Settings) -> Generator[None]:
         raise StartUpError(
             f"{settings.host}:{settings.port} cannot be listened on:"
             f" {error.strerror or error}. Stop what listens there, or choose"
-            " another port."
+            " another with --port or DINOSERVE_PORT, of a worker with --health-port."
         ) from error
 
 
