@@ -46,7 +46,8 @@ def _checked(*command: str | Path) -> str:
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
     """The unit, with the program where it is here."""
-    program = Path(sys.executable).with_name("dinoserve")
+    program = tmp_path / "dinoserve"  # systemd takes no path with a space in it
+    program.symlink_to(Path(sys.executable).with_name("dinoserve"))
     text = UNIT.read_text("utf-8")
     assert text.count("/opt/dinoserve/.venv/bin/dinoserve") == 1
     copy = tmp_path / UNIT.name

@@ -13,7 +13,7 @@ from job_host import POISON
 from job_load import loaded, over, submitted
 from job_site import JobSite, job_site, until
 
-ROUNDS = 10
+ROUNDS = 3
 FOR_EVER_S = 3600
 
 

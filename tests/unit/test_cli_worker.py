@@ -113,7 +113,8 @@ async def test_another_machine_sees_no_figures_where_no_key_is_set(
 
 @pytest.mark.needs("systemd")
 def test_systemd_understands_every_line_of_the_unit(tmp_path: Path) -> None:
-    program = Path(sys.executable).with_name("dinoserve")
+    program = tmp_path / "dinoserve"  # systemd takes no path with a space in it
+    program.symlink_to(Path(sys.executable).with_name("dinoserve"))
     text = UNIT.read_text("utf-8")
     copy = tmp_path / UNIT.name
     copy.write_text(text.replace("/opt/dinoserve/.venv/bin/dinoserve", str(program)))
