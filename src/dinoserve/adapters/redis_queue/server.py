@@ -2,14 +2,17 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, NoPermissionError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from dinoserve.errors import StartUpError
+
+FAILURES: Final = (RedisError, OSError, TimeoutError)
+"""What the driver raises when the server cannot be asked."""
 
 _TIMEOUT_S = 5.0
 _CONNECT_TIMEOUT_S = 2.0
