@@ -285,3 +285,18 @@ async def test_a_message_that_is_taken_while_the_worker_ends_is_not_lost(
 
     left = (await queue.lengths()).get("embed", 0)
     assert len(begun) + left >= len(many)
+
+
+async def test_a_call_that_is_cancelled_ends_however_early_it_is(
+    redis: RedisServer,
+) -> None:
+    for turns in range(40):
+        async with RedisQueue.open(redis.url, Metrics()) as queue:
+            call = asyncio.create_task(queue.ping())
+            for _ in range(turns % 8):
+                await asyncio.sleep(0)
+            was_done = call.done()
+            call.cancel()
+            await asyncio.wait([call])
+
+            assert was_done or call.cancelled()

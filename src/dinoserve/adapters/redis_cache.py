@@ -26,6 +26,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 
+from dinoserve.adapters.cancellation import cancellable
 from dinoserve.adapters.redis_scripts import READ, RELEASE, WRITE
 from dinoserve.errors import StartUpError, UnavailableError
 from dinoserve.ports import Entry, Seen, Slot
@@ -170,8 +171,9 @@ class RedisCache:
     async def ping(self) -> str:
         """Return name and version of the server; raise UnavailableError."""
         try:
-            async with asyncio.timeout(TIMEOUT_S):
-                server = await self._client.info()  # pyright: ignore[reportUnknownMemberType]  # untyped kwargs
+            with cancellable():
+                async with asyncio.timeout(TIMEOUT_S):
+                    server = await self._client.info()  # pyright: ignore[reportUnknownMemberType]  # untyped kwargs
         except _FAILURES as error:
             raise UnavailableError("Redis does not answer.", port="cache") from error
         return f"Redis {server.get('redis_version', '?')}"
@@ -190,16 +192,20 @@ class RedisCache:
         if not self._is_up:
             self._retry_at = self._now() + PAUSE_S  # the others go on without it
         try:
-            if self._must_sweep:
-                await self._sweep()
-            async with asyncio.timeout(TIMEOUT_S):
-                await self._erase_pending()
-                answer = await work()
+            with cancellable():
+                answer = await self._answer(work)
         except _FAILURES as error:
             self._fail(error)
             return away
         self._succeed()
         return answer
+
+    async def _answer(self, work: Callable[[], Awaitable[_T]]) -> _T:
+        if self._must_sweep:
+            await self._sweep()
+        async with asyncio.timeout(TIMEOUT_S):
+            await self._erase_pending()
+            return await work()
 
     async def _erase_pending(self) -> None:
         if not (pending := dict(self._pending)):

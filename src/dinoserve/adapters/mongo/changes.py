@@ -7,6 +7,7 @@ from typing import Any
 
 from pymongo.errors import OperationFailure, PyMongoError
 
+from dinoserve.adapters.cancellation import cancellable
 from dinoserve.adapters.mongo.records import asset_of, recipe_of, unpacked
 from dinoserve.adapters.mongo.schema import Documents
 from dinoserve.errors import UnavailableError
@@ -63,7 +64,9 @@ async def changes(database: Documents) -> AsyncGenerator[Change | None]:
                     # Who iterates gives the driver the time of one answer for all
                     # its asking until something happens.
                     while stream.alive:
-                        if event := await stream.try_next():
+                        with cancellable():
+                            event = await stream.try_next()
+                        if event:
                             yield _change(event)
                 finally:
                     token = stream.resume_token

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from bson.errors import BSONError
 from pymongo.errors import DocumentTooLarge, OperationFailure, PyMongoError
 
+from dinoserve.adapters.cancellation import cancellable
 from dinoserve.errors import InvalidInputError, StorageFullError, UnavailableError
 
 # Numbers of the server's error_codes.yml: OutOfDiskSpace; Atlas' quota is AtlasError,
@@ -24,9 +25,11 @@ def translate() -> Generator[None]:
         StorageFullError: the disk or the quota is full.
         UnavailableError: any other failure of the server or the way to it.
         InvalidInputError: text that is not Unicode, or a record that is too large.
+        CancelledError: see `cancellable`.
     """
     try:
-        yield
+        with cancellable():
+            yield
     except UnicodeEncodeError as error:
         raise InvalidInputError(
             "Text must be Unicode without lone surrogates."

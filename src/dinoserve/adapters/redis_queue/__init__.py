@@ -19,6 +19,7 @@ from typing import Any, Final, Self, cast
 
 from redis.asyncio import Redis
 
+from dinoserve.adapters.cancellation import cancellable
 from dinoserve.adapters.redis_queue.lanes import KINDS, NEWS, is_kind, lane, parsed
 from dinoserve.adapters.redis_queue.scripts import SEND
 from dinoserve.adapters.redis_queue.server import (
@@ -28,7 +29,7 @@ from dinoserve.adapters.redis_queue.server import (
     is_refused,
     name,
 )
-from dinoserve.adapters.redis_queue.worker import QueueWorker, ended
+from dinoserve.adapters.redis_queue.worker import QueueWorker
 from dinoserve.domain.jobs import Message, Patience
 from dinoserve.errors import StartUpError, UnavailableError
 from dinoserve.ports import Handler
@@ -141,8 +142,9 @@ class RedisQueue:
         try:
             yield
         finally:
-            await ended(listening)
+            listening.cancel()
             await worker.close(working)
+            await asyncio.gather(listening, return_exceptions=True)
             await pool.aclose()
 
     async def lengths(self) -> Mapping[str, int]:
@@ -169,8 +171,9 @@ class RedisQueue:
     @asynccontextmanager
     async def _asking(self) -> AsyncGenerator[None]:
         try:
-            async with asyncio.timeout(SEND_TIMEOUT_S):
-                yield
+            with cancellable():
+                async with asyncio.timeout(SEND_TIMEOUT_S):
+                    yield
         except FAILURES as error:
             self._tell(error)
             raise UnavailableError(

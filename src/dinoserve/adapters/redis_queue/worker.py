@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, TypeAlias, cast
 
 from redis.asyncio import Redis
 
+from dinoserve.adapters.cancellation import cancellable
 from dinoserve.adapters.redis_queue.lanes import NEWS, lane, parsed
 from dinoserve.adapters.redis_queue.scripts import TURN
 from dinoserve.adapters.redis_queue.server import FAILURES
@@ -20,7 +21,6 @@ POLL_S: Final = 0.5
 
 _PAUSE_S = 1.0
 _END_S = 2.0
-_AGAIN_S = 0.05
 _log = logging.getLogger(__name__)
 
 Report: TypeAlias = Callable[[BaseException | None], None]
@@ -97,9 +97,11 @@ class QueueWorker:
         while True:
             with suppress(*FAILURES):
                 async with self._client.pubsub() as news:  # pyright: ignore[reportUnknownMemberType] - untyped options
-                    await news.subscribe(NEWS)
+                    with cancellable():
+                        await news.subscribe(NEWS)
                     while True:
-                        await news.get_message(timeout=None)
+                        with cancellable():
+                            await news.get_message(timeout=None)
                         self._news.set()
             await asyncio.sleep(_PAUSE_S)
 
@@ -121,7 +123,8 @@ class QueueWorker:
         self._news.set()
         # A turn that is cut off would leave what it took away for a lease.
         await asyncio.wait([working], timeout=_END_S)
-        await ended(working)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
 
     async def _turn(self) -> float:
         """Ask Redis once; return after how many seconds it shall be asked again."""
@@ -148,7 +151,8 @@ class QueueWorker:
             for held in each:
                 arguments += [held.lane, held.member, self._since[held]]
         keys = [lane(kind) for kind in self._kinds]
-        return cast("_Answer", await self._script(keys=keys, args=arguments))
+        with cancellable():
+            return cast("_Answer", await self._script(keys=keys, args=arguments))
 
     def _keep(self, kept: Iterable[_Held], new: Iterable[bytes]) -> None:
         for held, since in zip(kept, new, strict=True):
@@ -179,10 +183,3 @@ class QueueWorker:
         finally:
             del self._tasks[held]
             self._news.set()
-
-
-async def ended(task: asyncio.Task[None]) -> None:
-    """Cancel until it has ended: the driver loses a cancellation while it connects."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=_AGAIN_S)
