@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from pymongo import ReplaceOne
@@ -12,9 +12,8 @@ from dinoserve.adapters.mongo.database import Database, connect
 from dinoserve.adapters.mongo.index import MongoIndex, prepare
 from dinoserve.adapters.mongo.records import embedding_id, packed
 from dinoserve.adapters.mongo.schema import Documents
-from dinoserve.domain.similarity import Hit
 from dinoserve.domain.vectors import Matrix, Vector
-from dinoserve.ports import Space
+from dinoserve.ports import Nearest, Space
 
 
 class SearchedMongo:
@@ -27,7 +26,6 @@ class SearchedMongo:
         settling_s: of `MongoIndex`; 0: MongoDB is asked for everything at once.
     """
 
-    is_exact = False
     reads_store = True
 
     def __init__(self, database: Database, settling_s: float = math.inf) -> None:
@@ -64,9 +62,12 @@ class SearchedMongo:
         among: Collection[str] | None,
         *,
         exact: bool = False,
-    ) -> list[Hit]:
+    ) -> Nearest:
         index = await self.opened(len(query))
         return await index.search(space, query, k, among, exact=exact)
+
+    async def retain(self, kept: Mapping[Space, Collection[str]]) -> None:
+        await (await self.opened(1)).retain(kept)
 
     async def count(self, space: Space) -> int:
         return await (await self.opened(1)).count(space)

@@ -111,6 +111,10 @@ async def test_an_empty_collection_gives_no_hits(client: httpx2.AsyncClient) -> 
         ({"query": {"vector": [0] * 64}}, "query.vector"),
         ({"query": {"vector": [1e308] * 64}, "k": 0}, "k"),
         ({"query": {"vector": [1] * 64}, "k": 1001}, "k"),
+        ({"query": {"assets": []}}, "query.assets"),
+        ({"query": {"assets": ["0" * 32] * 101}}, "query.assets"),
+        ({"query": {"asset": "0" * 32, "unlike": []}}, "query.unlike"),
+        ({"query": {"assets": ["0" * 32], "combine": "all"}}, "query.combine"),
         ({"query": {"vector": [1] * 64}, "min_score": 2}, "min_score"),
         ({"query": {"vector": [1] * 64}, "colour": "a"}, "colour"),
         ({"query": {"image": "hello"}}, "query.image"),
@@ -139,6 +143,111 @@ async def test_a_query_that_cannot_be_used_names_the_field(
 
     assert answer.status_code in {415, 422}, answer.text
     assert answer.json()["field"] == field
+
+
+async def test_the_answer_names_the_path_that_served_it(
+    client: httpx2.AsyncClient,
+) -> None:
+    own = await give(client, 1)
+
+    answer = await client.post("/v1/search", json={"query": {"asset": own}})
+
+    assert (answer.json()["path"], answer.json()["exact"]) == ("scan", True)
+    figures = (await client.get("/metrics")).text
+    assert 'dinoserve_searches_total{path="scan"} 1.0' in figures
+
+
+async def test_any_of_several_assets_scores_by_the_nearest_of_them(
+    client: httpx2.AsyncClient,
+) -> None:
+    ids = [await give(client, seed) for seed in range(5)]
+    query = {"assets": ids[:2], "combine": "any"}
+
+    answer = await client.post("/v1/search", json={"query": query})
+    matrix = await client.post(
+        "/v1/similarity", json={"left": ids[:2], "right": ids[2:]}
+    )
+
+    scores = np.max(matrix.json()["scores"], axis=0)
+    told = {hit["asset"]["id"]: hit["score"] for hit in answer.json()["hits"]}
+    assert told == pytest.approx(dict(zip(ids[2:], scores, strict=True)), abs=1e-6)
+    assert list(told.values()) == sorted(told.values(), reverse=True)
+
+
+async def test_the_mean_of_several_assets_is_one_direction(
+    client: httpx2.AsyncClient,
+) -> None:
+    ids = [await give(client, seed) for seed in range(4)]
+    embedded = await client.post("/v1/embeddings", json={"input": ids})
+    rows = np.array([item["embedding"] for item in embedded.json()["data"]])
+
+    answer = await client.post("/v1/search", json={"query": {"assets": ids[:2]}})
+
+    mean = rows[:2].mean(axis=0)
+    scores = dict(zip(ids[2:], rows[2:] @ (mean / np.linalg.norm(mean)), strict=True))
+    told = {hit["asset"]["id"]: hit["score"] for hit in answer.json()["hits"]}
+    assert told == pytest.approx(scores, abs=1e-6)
+
+
+async def test_unlike_takes_half_of_the_others_mean_off(
+    client: httpx2.AsyncClient,
+) -> None:
+    ids = [await give(client, seed) for seed in range(5)]
+    embedded = await client.post("/v1/embeddings", json={"input": ids})
+    rows = np.array([item["embedding"] for item in embedded.json()["data"]])
+
+    query = {"asset": ids[0], "unlike": ids[1:3]}
+    answer = await client.post("/v1/search", json={"query": query})
+
+    away = rows[0] - 0.5 * rows[1:3].mean(axis=0)
+    scores = dict(zip(ids[3:], rows[3:] @ (away / np.linalg.norm(away)), strict=True))
+    told = {hit["asset"]["id"]: hit["score"] for hit in answer.json()["hits"]}
+    assert told == pytest.approx(scores, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("where", "is_found"),
+    [
+        ({"metadata": {"take": {"gte": 3, "lt": 4}}}, True),
+        ({"metadata": {"take": {"gt": 3}}}, False),
+        ({"media_type": ["image/jpeg"]}, True),
+        ({"media_type": ["image/png"]}, False),
+        ({"width": {"gte": 1}, "height": {"gte": 1}, "bytes": {"gt": 1}}, True),
+        ({"width": {"gt": 10_000}}, False),
+        ({"created_from": "2020-01-01T00:00:00Z"}, True),
+        ({"created_until": "2020-01-01T00:00:00Z"}, False),
+    ],
+)
+async def test_a_filter_may_bound_numbers_sizes_and_times(
+    client: httpx2.AsyncClient, where: dict[str, Any], *, is_found: bool
+) -> None:
+    query = await give(client, 1)
+    other = await give(client, 2, metadata='{"take": 3}')
+
+    ids = await found(client, query={"asset": query}, filter=where)
+
+    assert (ids == [other]) is is_found
+
+
+@pytest.mark.parametrize(
+    ("where", "field"),
+    [
+        ({"colour": "red"}, "filter.colour"),
+        ({"width": {"least": 3}}, "filter.width.least"),
+        ({"width": {}}, "filter.width"),
+        ({"width": {"gte": 1e300}}, "filter.width.gte"),
+        ({"media_type": ["text/plain"]}, "filter.media_type[0]"),
+        ({"created_from": "yesterday"}, "filter.created_from"),
+    ],
+)
+async def test_a_filter_on_what_is_unknown_names_the_field(
+    client: httpx2.AsyncClient, where: dict[str, Any], field: str
+) -> None:
+    body = {"query": {"vector": [1] * 64}, "filter": where}
+
+    answer = await client.post("/v1/search", json=body)
+
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "multipart/form-data", ""])

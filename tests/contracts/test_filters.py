@@ -1,25 +1,13 @@
 """What every `AssetStore` takes for a match; compare `domain.assets.matches`."""
 
+from datetime import timedelta
+
 import pytest
 
-from dinoserve.domain.assets import Filter
+from dinoserve.domain.assets import Filter, Range, matches
 from dinoserve.errors import InvalidInputError
-from dinoserve.ports import DocumentStore
-from records import an_asset
-
-ODD_TEXTS = [
-    "it's",
-    '"quoted"',
-    "'; DROP TABLE asset; --",
-    "日本語",
-    "🦕",
-    "a\0b",
-    "%_",
-    "",
-    "$.x[0]",
-    "line\nbreak",
-    "x" * 500,
-]
+from dinoserve.ports import AssetChanges, DocumentStore
+from records import NOON, ODD_TEXTS, an_asset
 
 
 async def matching(documents: DocumentStore, where: Filter) -> bool:
@@ -126,3 +114,91 @@ async def test_ids_keep_to_their_collection(documents: DocumentStore) -> None:
     two = an_asset(1, collection="two")
     await documents.add(two, None)
     assert await documents.ids("two", Filter()) == {two.id}
+
+
+BIG = float(2**53 - 1)
+
+
+@pytest.mark.parametrize(
+    ("stored", "bounds", "is_match"),
+    [
+        (3, Range(gte=3), True),
+        (3, Range(gt=3), False),
+        (3, Range(lte=3.0), True),
+        (3, Range(lt=3), False),
+        (3.5, Range(gt=3, lt=4), True),
+        (-3.5, Range(gt=-4, lt=-3), True),
+        (-3.5, Range(gt=-3), False),
+        (-3, Range(lt=0), True),
+        (0.0, Range(gte=-0.0, lte=0), True),
+        (-0.0, Range(gte=0), True),
+        (5e-324, Range(gt=0), True),
+        (0.1 + 0.2, Range(gt=0.3), True),
+        (2**53 - 1, Range(gte=BIG), True),
+        (2**53 - 2, Range(gte=BIG), False),
+        (-(2**53) + 1, Range(lte=-BIG), True),
+        (1e300, Range(gt=1e299), True),
+        (3, Range(gte=4, lte=2), False),
+        (True, Range(gte=0), False),
+        (None, Range(lt=1), False),
+        ("3", Range(gte=0), False),
+        ("3", Range(lte=9), False),
+        ([3], Range(gte=0), False),
+    ],
+)
+async def test_a_range_takes_the_numbers_between_its_bounds(
+    documents: DocumentStore,
+    stored: object,
+    bounds: Range,
+    is_match: bool,  # noqa: FBT001 - a column of the table above
+) -> None:
+    await documents.add(an_asset(1, metadata={"key": stored}), None)
+    assert await matching(documents, Filter(ranges={"key": bounds})) is is_match
+
+
+async def test_a_range_of_one_key_looks_at_no_other(documents: DocumentStore) -> None:
+    await documents.add(an_asset(1, metadata={"take": 3, "key\0": 7}), None)
+    assert not await matching(documents, Filter(ranges={"key": Range(gte=0)}))
+    assert await matching(documents, Filter(ranges={"key\0": Range(gte=0)}))
+
+
+async def test_a_range_sees_a_number_that_was_changed(
+    documents: DocumentStore,
+) -> None:
+    asset = an_asset(1, metadata={"take": 3})
+    await documents.add(asset, None)
+    await documents.update(asset.id, AssetChanges(metadata={"take": 5}))
+    assert not await matching(documents, Filter(ranges={"take": Range(lt=4)}))
+    assert await matching(documents, Filter(ranges={"take": Range(gt=4)}))
+
+
+@pytest.mark.parametrize(
+    ("where", "is_match"),
+    [
+        (Filter(media_types=frozenset({"image/jpeg", "image/png"})), True),
+        (Filter(media_types=frozenset({"image/png"})), False),
+        (Filter(width=Range(gte=640)), True),
+        (Filter(width=Range(gt=640)), False),
+        (Filter(height=Range(lt=480)), False),
+        (Filter(height=Range(gte=100, lte=480)), True),
+        (Filter(size_bytes=Range(lte=48_213)), True),
+        (Filter(size_bytes=Range(lt=48_213)), False),
+        (Filter(created_from=NOON), True),
+        (Filter(created_from=NOON + timedelta(microseconds=1)), False),
+        (Filter(created_until=NOON), False),
+        (Filter(created_until=NOON + timedelta(microseconds=1)), True),
+        (Filter(frozenset({"a"}), {"n": 1}, {"n": Range(lt=2)}), True),
+        (Filter(frozenset({"a"}), {"n": 1}, {"n": Range(lt=1)}), False),
+        (Filter(frozenset({"a"}), width=Range(lt=9)), False),
+    ],
+    ids=range(15),
+)
+async def test_a_filter_looks_at_the_record_too(
+    documents: DocumentStore,
+    where: Filter,
+    is_match: bool,  # noqa: FBT001 - a column of the table above
+) -> None:
+    asset = an_asset(1, tags=("a",), metadata={"n": 1})
+    await documents.add(asset, None)
+    assert await matching(documents, where) is is_match
+    assert matches(asset, where) is is_match

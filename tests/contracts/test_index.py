@@ -4,17 +4,20 @@ import asyncio
 import math
 import os
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dinoserve.adapters.exact_index import ExactIndex
-from dinoserve.domain.similarity import Hit
+from dinoserve.adapters.mapped_index import Limits, MappedIndex
+from dinoserve.adapters.qdrant_index import QdrantIndex
 from dinoserve.domain.vectors import Matrix
-from dinoserve.ports import Space, VectorIndex
+from dinoserve.ports import Nearest, Space, VectorIndex
+from dinoserve.telemetry import Metrics
 from mongo_search_server import searching
 from mongo_server import database_of, fresh_database
-from needs import MONGODB_SEARCH_URL
+from needs import MONGODB_SEARCH_URL, QDRANT_URL
 from records import a_vector
 from searched_mongo import searched
 
@@ -27,12 +30,34 @@ MONGO = [
     for name in ("mongodb, settled", "mongodb, recent")
 ]
 REAL = pytest.param("mongodb", marks=pytest.mark.needs("mongodb-search"))
+QDRANT = [
+    "qdrant, local",
+    pytest.param("qdrant", marks=pytest.mark.needs("qdrant")),
+]
 
 
-@pytest.fixture(params=["exact", *MONGO, REAL])
-async def index(request: pytest.FixtureRequest) -> AsyncGenerator[VectorIndex]:
+LIMITS = {
+    "mapped": Limits(),
+    "mapped, written at once": Limits(file_from=1, erase_s=0),
+}
+
+
+@pytest.fixture(params=["exact", *LIMITS, *MONGO, REAL, *QDRANT])
+async def index(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncGenerator[VectorIndex]:
     if request.param == "exact":
         yield ExactIndex()
+    elif limits := LIMITS.get(request.param):
+        async with MappedIndex.open(tmp_path / "index", limits, Metrics()) as index:
+            await index.retain({})
+            yield index
+    elif request.param.startswith("qdrant"):
+        local = request.param.endswith("local")
+        url = ":memory:" if local else os.environ[QDRANT_URL]
+        async with QdrantIndex.open(url) as index:
+            await remove_all(index)
+            yield index
     elif request.param == "mongodb":
         async with (
             database_of(os.environ[MONGODB_SEARCH_URL]) as url,
@@ -48,8 +73,14 @@ async def index(request: pytest.FixtureRequest) -> AsyncGenerator[VectorIndex]:
                 yield index
 
 
-def ids_of(hits: list[Hit]) -> list[str]:
-    return [hit.asset_id for hit in hits]
+async def remove_all(index: QdrantIndex) -> None:
+    """Empty what an earlier test left on the server."""
+    for recipe in ("r1", "r2"):
+        await index._client.delete_collection(f"dinoserve-{recipe}")  # pyright: ignore[reportPrivateUsage] - no user empties a server
+
+
+def ids_of(found: Nearest) -> list[str]:
+    return [hit.asset_id for hit in found.hits]
 
 
 def rows(*seeds: int) -> Matrix:
@@ -58,7 +89,7 @@ def rows(*seeds: int) -> Matrix:
 
 async def test_the_nearest_comes_first(index: VectorIndex) -> None:
     await index.upsert(HERE, ["a", "b", "c"], rows(1, 2, 3))
-    hits = await index.search(HERE, a_vector(2), 3, None)
+    hits = (await index.search(HERE, a_vector(2), 3, None)).hits
     assert hits[0].asset_id == "b"
     assert [hit.score for hit in hits] == sorted(
         (hit.score for hit in hits), reverse=True
@@ -67,7 +98,7 @@ async def test_the_nearest_comes_first(index: VectorIndex) -> None:
 
 async def test_scores_are_cosines(index: VectorIndex) -> None:
     await index.upsert(HERE, ["a"], rows(1))
-    (hit,) = await index.search(HERE, a_vector(2), 1, None)
+    (hit,) = (await index.search(HERE, a_vector(2), 1, None)).hits
     assert hit.score == pytest.approx(float(a_vector(1) @ a_vector(2)), abs=1e-6)
 
 
@@ -76,26 +107,26 @@ async def test_scores_stay_within_their_bounds(index: VectorIndex) -> None:
     await index.upsert(HERE, [f"{n:03}" for n in range(200)], vectors)
     for sign in (1, -1):
         for vector in vectors[:50]:
-            hits = await index.search(HERE, sign * vector, 200, None)
+            hits = (await index.search(HERE, sign * vector, 200, None)).hits
             assert all(-1 <= hit.score <= 1 for hit in hits)
 
 
 async def test_k_bounds_the_hits(index: VectorIndex) -> None:
     await index.upsert(HERE, ["a", "b", "c"], rows(1, 2, 3))
-    assert len(await index.search(HERE, a_vector(2), 2, None)) == 2
+    assert len((await index.search(HERE, a_vector(2), 2, None)).hits) == 2
 
 
 async def test_k_beyond_the_count_gives_all(index: VectorIndex) -> None:
     await index.upsert(HERE, ["a", "b", "c"], rows(1, 2, 3))
-    assert len(await index.search(HERE, a_vector(2), 9, None)) == 3
+    assert len((await index.search(HERE, a_vector(2), 9, None)).hits) == 3
 
 
 @pytest.mark.parametrize("k", [1, 5, 29, 30])
 async def test_ties_go_by_ascending_id(index: VectorIndex, k: int) -> None:
     ids = [f"{n * 7 % 30:02}" for n in range(30)]
     await index.upsert(HERE, ids, rows(*[1] * 30))
-    hits = await index.search(HERE, a_vector(2), k, None)
-    assert ids_of(hits) == sorted(ids)[:k]
+    found = await index.search(HERE, a_vector(2), k, None)
+    assert ids_of(found) == sorted(ids)[:k]
 
 
 async def test_equal_vectors_score_equally_wherever_they_lie(
@@ -104,14 +135,14 @@ async def test_equal_vectors_score_equally_wherever_they_lie(
     width = 387
     vectors = np.stack([a_vector(seed % 3, width) for seed in range(301)])
     await index.upsert(HERE, [f"{n:03}" for n in range(301)], vectors)
-    hits = await index.search(HERE, a_vector(9, width), 301, None)
+    hits = (await index.search(HERE, a_vector(9, width), 301, None)).hits
     assert len({hit.score for hit in hits}) == 3
 
 
 async def test_among_limits_the_hits(index: VectorIndex) -> None:
     await index.upsert(HERE, ["a", "b", "c"], rows(1, 2, 3))
-    hits = await index.search(HERE, a_vector(2), 3, {"a", "c", "absent"})
-    assert set(ids_of(hits)) == {"a", "c"}
+    found = await index.search(HERE, a_vector(2), 3, {"a", "c", "absent"})
+    assert set(ids_of(found)) == {"a", "c"}
 
 
 @pytest.mark.parametrize("share", [1, 40, 399])
@@ -120,20 +151,20 @@ async def test_among_few_and_among_many_rank_alike(
 ) -> None:
     ids = [f"{n:03}" for n in range(400)]
     await index.upsert(HERE, ids, rows(*range(400)))
-    everything = await index.search(HERE, a_vector(500), 400, None)
+    everything = (await index.search(HERE, a_vector(500), 400, None)).hits
     among = set(ids[:share])
     expected = [hit for hit in everything if hit.asset_id in among][:5]
-    assert await index.search(HERE, a_vector(500), 5, among) == expected
+    assert (await index.search(HERE, a_vector(500), 5, among)).hits == expected
 
 
 async def test_among_none_there_gives_nothing(index: VectorIndex) -> None:
     await index.upsert(HERE, ["a"], rows(1))
-    assert await index.search(HERE, a_vector(1), 1, {"absent"}) == []
-    assert await index.search(HERE, a_vector(1), 1, set()) == []
+    assert (await index.search(HERE, a_vector(1), 1, {"absent"})).hits == []
+    assert (await index.search(HERE, a_vector(1), 1, set())).hits == []
 
 
 async def test_an_unknown_space_gives_nothing(index: VectorIndex) -> None:
-    assert await index.search(HERE, a_vector(1), 1, None) == []
+    assert (await index.search(HERE, a_vector(1), 1, None)).hits == []
     assert await index.count(HERE) == 0
 
 
@@ -150,13 +181,13 @@ async def test_asking_for_an_asset_of_another_collection_finds_nothing(
     index: VectorIndex,
 ) -> None:
     await index.upsert(Space("other", "r1"), ["a"], rows(1))
-    assert await index.search(HERE, a_vector(1), 9, {"a"}) == []
+    assert (await index.search(HERE, a_vector(1), 9, {"a"})).hits == []
 
 
 async def test_an_upsert_replaces(index: VectorIndex) -> None:
     await index.upsert(HERE, ["a", "b"], rows(1, 2))
     await index.upsert(HERE, ["a"], rows(3))
-    (best, _) = await index.search(HERE, a_vector(3), 2, None)
+    (best, _) = (await index.search(HERE, a_vector(3), 2, None)).hits
     assert best.asset_id == "a"
     assert best.score == pytest.approx(1.0, abs=1e-6)
     assert await index.count(HERE) == 2
@@ -173,14 +204,17 @@ async def test_changing_what_was_given_changes_nothing_indexed(
     given = rows(1)
     await index.upsert(HERE, ["a"], given)
     given[:] = 0
-    (hit,) = await index.search(HERE, a_vector(1), 1, None)
+    (hit,) = (await index.search(HERE, a_vector(1), 1, None)).hits
     assert hit.score == pytest.approx(1.0, abs=1e-6)
 
 
 async def test_the_next_search_misses_what_was_deleted(index: VectorIndex) -> None:
     await index.upsert(HERE, ["a", "b", "c"], rows(1, 2, 3))
     await index.delete(HERE, ["a", "absent"])
-    assert set(ids_of(await index.search(HERE, a_vector(1), 9, None))) == {"b", "c"}
+    assert set(ids_of(await index.search(HERE, a_vector(1), 9, None))) == {
+        "b",
+        "c",
+    }
     assert await index.count(HERE) == 2
 
 
@@ -236,7 +270,7 @@ async def test_searches_beside_writes_never_see_a_torn_row(
     async def look() -> set[float]:
         found: set[float] = set()
         for _ in range(20):
-            hits = await index.search(HERE, ones[0], 64, None)
+            hits = (await index.search(HERE, ones[0], 64, None)).hits
             found |= {hit.score for hit in hits}
         return found
 
@@ -250,5 +284,5 @@ async def test_fifty_concurrent_upserts_all_arrive(index: VectorIndex) -> None:
         *(index.upsert(HERE, [f"{n:02}"], vectors[n : n + 1]) for n in range(50))
     )
     for seed in range(50):
-        (hit,) = await index.search(HERE, a_vector(seed), 1, None)
+        (hit,) = (await index.search(HERE, a_vector(seed), 1, None)).hits
         assert hit.asset_id == f"{seed:02}"

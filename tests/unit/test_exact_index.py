@@ -24,7 +24,7 @@ async def test_after_thousands_of_changes_every_vector_is_found_by_itself() -> N
             del kept[asset_id]
     assert await index.count(HERE) == len(kept) == 1200
     for asset_id, vector in kept.items():
-        (hit,) = await index.search(HERE, vector, 1, None)
+        (hit,) = (await index.search(HERE, vector, 1, None)).hits
         assert hit.asset_id == asset_id
 
 
@@ -32,7 +32,7 @@ async def test_the_last_of_two_rows_of_one_id_counts() -> None:
     index = ExactIndex()
     vectors = np.array([[1, 0], [0, 1]], np.float32)
     await index.upsert(HERE, ["a", "a"], vectors)
-    (hit,) = await index.search(HERE, vectors[1], 9, None)
+    (hit,) = (await index.search(HERE, vectors[1], 9, None)).hits
     assert hit.score == 1.0
 
 
@@ -46,7 +46,7 @@ async def test_the_order_is_that_of_float64_where_float32_cannot_tell() -> None:
     ids = [f"{n:03}" for n in range(500)]
     index = ExactIndex()
     await index.upsert(HERE, ids, vectors)
-    hits = await index.search(HERE, query, 20, None)
+    hits = (await index.search(HERE, query, 20, None)).hits
     clipped = np.clip(exact, -1, 1)
     expected = sorted(range(500), key=lambda row: (-clipped[row], row))[:20]
     assert [hit.asset_id for hit in hits] == [ids[row] for row in expected]

@@ -10,14 +10,14 @@ import pytest
 
 from dinoserve.adapters.memory_cache import MemoryCache
 from dinoserve.adapters.sqlite import SqliteDocuments
-from dinoserve.domain.assets import Asset
+from dinoserve.domain.assets import Asset, Filter
 from dinoserve.errors import AssetNotFoundError
 from dinoserve.ports import AssetChanges, Change, Entry, Slot
 from dinoserve.services import Services
-from dinoserve.services.assets import Upload
 from dinoserve.services.following import in_step
 from dinoserve.services.search import SearchRequest, SearchService
 from dinoserve.services.sources import Encoded
+from dinoserve.services.upload import Upload
 from dinoserve.settings import Settings
 from dinoserve.telemetry import Metrics
 from dinoserve.wiring import open_services
@@ -52,7 +52,7 @@ class ForgetfulFeed:
 class Filled:
     """As much of the search as filling its index needs."""
 
-    async def fill(self) -> int:
+    async def begin(self) -> int:
         return 7
 
 
@@ -100,6 +100,17 @@ async def test_a_record_that_another_process_changes_is_shown(two: Two) -> None:
     assert [each.tags for each in await found(two.server)] == [()]
     await two.other.update(asset.id, AssetChanges(tags=("new",)))
     while [each.tags for each in await found(two.server)] != [("new",)]:  # noqa: ASYNC110 - another process sets no asyncio.Event
+        await asyncio.sleep(0)
+
+
+async def test_a_tag_that_another_process_gives_is_filtered_by(two: Two) -> None:
+    asset = (await two.server.assets.upload(Upload(PICTURE))).asset
+    request = SearchRequest(
+        Encoded(PICTURE), where=Filter(tags=frozenset({"elsewhere"}))
+    )
+    assert (await two.server.search.search(request)).hits == []
+    await two.other.update(asset.id, AssetChanges(tags=("elsewhere",)))
+    while not (await two.server.search.search(request)).hits:  # noqa: ASYNC110 - another process sets no asyncio.Event
         await asyncio.sleep(0)
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from dinoserve.errors import StartUpError
 from dinoserve.services import Services
-from dinoserve.services.assets import Upload
 from dinoserve.services.search import SearchRequest
 from dinoserve.services.sources import Encoded
+from dinoserve.services.upload import Upload
 from dinoserve.settings import Settings
 from dinoserve.telemetry import Metrics
 from dinoserve.wiring import open_services

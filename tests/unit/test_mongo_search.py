@@ -10,9 +10,8 @@ from dinoserve.adapters.mongo import index as mongo_index
 from dinoserve.adapters.mongo.database import Database, connect
 from dinoserve.adapters.mongo.index import MongoIndex, prepare
 from dinoserve.adapters.mongo.records import embedding_id, packed
-from dinoserve.domain.similarity import Hit
 from dinoserve.errors import UnavailableError
-from dinoserve.ports import Space
+from dinoserve.ports import Nearest, Space
 from mongo_search_server import SearchServer, searching
 from mongo_server import fresh_database
 from records import a_vector
@@ -62,8 +61,8 @@ async def kept(database: Database, *names: str) -> None:
     await database.run(store, HERE, names, vectors)
 
 
-def ids_of(hits: list[Hit]) -> list[str]:
-    return [hit.asset_id for hit in hits]
+def ids_of(found: Nearest) -> list[str]:
+    return [hit.asset_id for hit in found.hits]
 
 
 async def test_a_search_asks_what_the_documentation_says(
@@ -124,7 +123,7 @@ async def test_a_vector_that_was_replaced_has_its_new_score_alone(
     await kept(database, "1")
     await index.upsert(HERE, ["1"], a_vector(2)[None])
 
-    (hit,) = await index.search(HERE, a_vector(2), 9, None)
+    (hit,) = (await index.search(HERE, a_vector(2), 9, None)).hits
 
     assert hit.score == pytest.approx(1.0, abs=1e-6)
 
@@ -154,12 +153,18 @@ async def test_after_the_settling_time_mongodb_alone_is_asked(
     await index.upsert(HERE, ["1"], a_vector(1)[None])
     clock.now = 599
     await index.upsert(HERE, ["2"], a_vector(2)[None])
-    assert set(ids_of(await index.search(HERE, a_vector(1), 9, None))) == {"1", "2"}
+    assert set(ids_of(await index.search(HERE, a_vector(1), 9, None))) == {
+        "1",
+        "2",
+    }
 
     clock.now = 600
     await index.upsert(HERE, ["3"], a_vector(3)[None])
 
-    assert set(ids_of(await index.search(HERE, a_vector(1), 9, None))) == {"2", "3"}
+    assert set(ids_of(await index.search(HERE, a_vector(1), 9, None))) == {
+        "2",
+        "3",
+    }
 
 
 async def test_a_change_begins_the_settling_time_anew(
@@ -172,7 +177,10 @@ async def test_a_change_begins_the_settling_time_anew(
     clock.now = 1198
     await index.upsert(HERE, ["2"], a_vector(3)[None])
 
-    assert set(ids_of(await index.search(HERE, a_vector(1), 9, None))) == {"1", "2"}
+    assert set(ids_of(await index.search(HERE, a_vector(1), 9, None))) == {
+        "1",
+        "2",
+    }
 
 
 async def test_what_changed_again_keeps_nothing_else_from_being_forgotten(
@@ -185,7 +193,10 @@ async def test_what_changed_again_keeps_nothing_else_from_being_forgotten(
     clock.now = 600
     await index.upsert(HERE, ["3"], a_vector(3)[None])
 
-    assert set(ids_of(await index.search(HERE, a_vector(1), 9, None))) == {"1", "3"}
+    assert set(ids_of(await index.search(HERE, a_vector(1), 9, None))) == {
+        "1",
+        "3",
+    }
 
 
 async def test_what_is_remembered_is_bounded(
@@ -196,7 +207,10 @@ async def test_what_is_remembered_is_bounded(
     for name in ("1", "2", "3"):
         await index.upsert(HERE, [name], a_vector(int(name))[None])
 
-    assert set(ids_of(await index.search(HERE, a_vector(1), 9, None))) == {"2", "3"}
+    assert set(ids_of(await index.search(HERE, a_vector(1), 9, None))) == {
+        "2",
+        "3",
+    }
 
 
 async def test_a_few_meant_assets_are_compared_without_the_search_index(
@@ -205,9 +219,9 @@ async def test_a_few_meant_assets_are_compared_without_the_search_index(
     server.knows = set()
     await kept(database, "1", "2", "3")
 
-    hits = await index.search(HERE, a_vector(1), 9, {"1", "3", "absent"})
+    found = await index.search(HERE, a_vector(1), 9, {"1", "3", "absent"})
 
-    assert set(ids_of(hits)) == {"1", "3"}
+    assert set(ids_of(found)) == {"1", "3"}
     assert server.stages == []
 
 
@@ -222,12 +236,12 @@ async def test_of_many_meant_assets_the_best_come_first_whatever_is_indexed(
     monkeypatch.setattr(mongo_index, "_FEW", 30)
     names = [f"{number:03}" for number in range(300)]
     await kept(database, *names)
-    exactly = await index.search(HERE, a_vector(7), 300, None)
+    exactly = (await index.search(HERE, a_vector(7), 300, None)).hits
     if known:
         server.knows = {embedding_id(name, "r1") for name in names[:known]}
     among = set(names[50:250])
 
-    hits = await index.search(HERE, a_vector(7), 5, among)
+    hits = (await index.search(HERE, a_vector(7), 5, among)).hits
 
     assert hits == [hit for hit in exactly if hit.asset_id in among][:5]
     assert server.stages[-1]["limit"] == 10_000

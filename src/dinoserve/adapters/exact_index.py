@@ -1,39 +1,24 @@
 """Nearest vectors by comparing with all: exact, in memory, one product a search."""
 
 import asyncio
-import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dinoserve.domain.similarity import Hit, nearest_rows, top_k
+from dinoserve.domain.vector_rows import VectorRows
 from dinoserve.domain.vectors import Matrix, Vector
-from dinoserve.ports import Space
-
-_FIRST_ROWS = 256
-# Above this share of the rows, one product over all is faster than gathering.
-_GATHER_SHARE = 0.1
-# Two float32 products of unit vectors differ from the truth by less than this: each
-# is summed in at least 16 lanes, 4096 / 16 numbers a lane, 2^-24 lost at each.
-_ROUNDING = 3e-5
+from dinoserve.ports import Nearest, Space
 
 
 class ExactIndex:
     """`ports.VectorIndex` that compares the query with every vector.
 
-    The truth about order is a float64 product: float32 only picks the candidates,
-    so equal vectors get equal scores wherever they lie and ties go by id.
-
     Raises:
         ValueError: a width that differs from the space's, or k below 1.
     """
 
-    is_exact = True
     reads_store = False
 
     def __init__(self) -> None:
-        self._spaces: dict[Space, _Rows] = {}
+        self._spaces: dict[Space, VectorRows] = {}
 
     async def upsert(self, space: Space, ids: Sequence[str], vectors: Matrix) -> None:
         """Add or replace rows: float32 (len(ids), d), unit length."""
@@ -41,13 +26,18 @@ class ExactIndex:
             raise ValueError(f"{len(ids)} ids came with vectors {vectors.shape}")
         if not ids:
             return
-        rows = self._spaces.setdefault(space, _Rows(vectors.shape[1]))
+        rows = self._spaces.setdefault(space, VectorRows(vectors.shape[1]))
         await asyncio.to_thread(rows.upsert, ids, vectors)
 
     async def delete(self, space: Space, ids: Collection[str]) -> None:
         """Remove rows. Absent: nothing happens."""
         if rows := self._spaces.get(space):
             await asyncio.to_thread(rows.delete, ids)
+
+    async def retain(self, kept: Mapping[Space, Collection[str]]) -> None:
+        """Remove every row that is not named here."""
+        for space, rows in list(self._spaces.items()):
+            await self.delete(space, set(rows.ids) - set(kept.get(space, ())))
 
     async def search(
         self,
@@ -57,100 +47,22 @@ class ExactIndex:
         among: Collection[str] | None,
         *,
         exact: bool = True,  # noqa: ARG002 - it always is
-    ) -> list[Hit]:
+    ) -> Nearest:
         """Return the k greatest cosines, best first, ties by ascending asset id."""
         if k < 1:
             raise ValueError(f"k is {k}, but must be at least 1")
         rows = self._spaces.get(space)
         if rows is None:
-            return []
-        return await asyncio.to_thread(rows.search, query, k, among)
+            return Nearest([], "scan", is_exact=True)
+        hits = await asyncio.to_thread(rows.search, query, k, among)
+        return Nearest(hits, "scan", is_exact=True)
 
     async def count(self, space: Space) -> int:
         """Return how many vectors the space holds. Absent: 0."""
         rows = self._spaces.get(space)
-        return 0 if rows is None else len(rows.ids)
+        return 0 if rows is None else len(rows)
 
     async def ping(self) -> str:
         """Return what it is, and how many vectors it holds."""
-        held = sum(len(rows.ids) for rows in self._spaces.values())
+        held = sum(map(len, self._spaces.values()))
         return f"exact, in this process, {held} vectors"
-
-
-class _Rows:
-    """The vectors of one space: the first len(ids) rows of a matrix."""
-
-    def __init__(self, width: int) -> None:
-        self.ids: list[str] = []
-        self._row: dict[str, int] = {}
-        self._matrix: Matrix = np.empty((_FIRST_ROWS, width), np.float32)
-        self._lock = threading.Lock()
-
-    def upsert(self, ids: Sequence[str], vectors: Matrix) -> None:
-        self._check_width(vectors.shape[1])
-        with self._lock:
-            for asset_id in ids:
-                if asset_id not in self._row:
-                    self._row[asset_id] = len(self.ids)
-                    self.ids.append(asset_id)
-            self._grow()
-            self._matrix[[self._row[asset_id] for asset_id in ids]] = vectors
-
-    def delete(self, ids: Collection[str]) -> None:
-        with self._lock:
-            for asset_id in ids:
-                row = self._row.pop(asset_id, None)
-                if row is not None:
-                    self._fill(row)
-
-    def search(self, query: Vector, k: int, among: Collection[str] | None) -> list[Hit]:
-        self._check_width(len(query))
-        with self._lock:
-            rows = self._candidates(query, k, among)
-            ids: list[str] = [self.ids[row] for row in rows]
-            found = self._matrix[rows]
-        return nearest_rows(ids, found, query, k)
-
-    def _candidates(
-        self, query: Vector, k: int, among: Collection[str] | None
-    ) -> NDArray[np.intp]:
-        """Return the rows that can be among the k best, as float32 sees it."""
-        rows, scores = self._scores(query, among)
-        if len(scores) == 0:
-            return rows
-        kth = scores[top_k(scores, k)[-1]]
-        return rows[scores >= kth - _ROUNDING]
-
-    def _scores(
-        self, query: Vector, among: Collection[str] | None
-    ) -> tuple[NDArray[np.intp], Vector]:
-        """Return the rows that are meant, and their cosines."""
-        count = len(self.ids)
-        if among is None:
-            return np.arange(count), self._matrix[:count] @ query
-        found = [self._row[key] for key in among if key in self._row]
-        rows = np.array(found, np.intp)
-        if len(rows) < count * _GATHER_SHARE:
-            return rows, self._matrix[rows] @ query
-        return rows, (self._matrix[:count] @ query)[rows]
-
-    def _grow(self) -> None:
-        capacity = len(self._matrix)
-        while capacity < len(self.ids):
-            capacity *= 2
-        if capacity > len(self._matrix):
-            grown = np.empty((capacity, self._matrix.shape[1]), np.float32)
-            grown[: len(self._matrix)] = self._matrix
-            self._matrix = grown
-
-    def _fill(self, row: int) -> None:
-        """Move the last row into the one that became free."""
-        last = self.ids.pop()
-        if row < len(self.ids):
-            self.ids[row] = last
-            self._row[last] = row
-            self._matrix[row] = self._matrix[len(self.ids)]
-
-    def _check_width(self, width: int) -> None:
-        if width != self._matrix.shape[1]:
-            raise ValueError(f"width {width} met rows of {self._matrix.shape[1]}")

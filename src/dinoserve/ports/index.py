@@ -1,7 +1,7 @@
 """Where the nearest vectors are found."""
 
-from collections.abc import Collection, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from dinoserve.domain.similarity import Hit
 from dinoserve.domain.vectors import Matrix, Vector
@@ -14,13 +14,26 @@ class Space(NamedTuple):
     recipe: str
 
 
+SearchPath: TypeAlias = Literal["scan", "graph", "mongodb", "qdrant"]
+"""How hits were found: every vector compared, a graph walked, or a server asked."""
+
+
+class Nearest(NamedTuple):
+    """What a search found, and how.
+
+    Attributes:
+        hits: best first, ties by asset id.
+        path: what served it.
+        is_exact: every vector that is meant was compared.
+    """
+
+    hits: list[Hit]
+    path: SearchPath
+    is_exact: bool
+
+
 class VectorIndex(Protocol):
     """Nearest vectors; a cache of the document store, never the truth."""
-
-    @property
-    def is_exact(self) -> bool:
-        """Tell whether every search compares with every vector of its space."""
-        ...
 
     @property
     def reads_store(self) -> bool:
@@ -49,15 +62,24 @@ class VectorIndex(Protocol):
         among: Collection[str] | None,
         *,
         exact: bool = False,
-    ) -> list[Hit]:
+    ) -> Nearest:
         """Return the k greatest cosines, best first, ties by asset id.
 
         Args:
             space: only vectors of this space.
             query: float32 (d,), unit length.
             k: at least 1.
-            among: only these asset ids; None means all.
+            among: only these asset ids; None means all. What a frozenset means is
+                remembered, so the same one costs less when it comes again.
             exact: compare with every vector, whatever it costs.
+        """
+        ...
+
+    async def retain(self, kept: Mapping[Space, Collection[str]]) -> None:
+        """Remove every row that is not named here, whatever its space.
+
+        For what outlived its process: the document store was read, and this is all
+        there is. Nothing may be given or deleted meanwhile.
         """
         ...
 

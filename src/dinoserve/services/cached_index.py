@@ -1,13 +1,14 @@
 """An index that remembers what it found until its vectors change."""
 
 import hashlib
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
 
-from dinoserve.domain.similarity import Hit
+from dinoserve.domain.recent import Recent
 from dinoserve.domain.vectors import Matrix, Vector, to_bytes
-from dinoserve.ports import Slot, Space, VectorIndex
-from dinoserve.services.cached_values import hits_from_bytes, hits_to_bytes
+from dinoserve.ports import Nearest, Slot, Space, VectorIndex
+from dinoserve.services.cached_values import nearest_from_bytes, nearest_to_bytes
 from dinoserve.services.caching import TwoLevels
 
 
@@ -22,11 +23,10 @@ class CachedIndex:
 
     index: VectorIndex
     levels: TwoLevels
-
-    @property
-    def is_exact(self) -> bool:
-        """Tell whether every search compares with every vector of its space."""
-        return self.index.is_exact
+    _names: Recent[frozenset[str], int] = field(
+        default_factory=Recent[frozenset[str], int]
+    )
+    _numbers: Iterator[int] = field(default_factory=count)
 
     @property
     def reads_store(self) -> bool:
@@ -51,15 +51,39 @@ class CachedIndex:
         among: Collection[str] | None,
         *,
         exact: bool = False,
-    ) -> list[Hit]:
+    ) -> Nearest:
         """Return the k greatest cosines, best first, ties by asset id."""
-        slot = Slot("hits", _owner(space), _name(query, k, among, exact=exact))
+        name = self._name(query, k, among, exact=exact)
+        if name is None:
+            return await self.index.search(space, query, k, among, exact=exact)
+        slot = Slot("hits", _owner(space), name)
         [look] = await self.levels.read([slot])
         if look.value:
-            return hits_from_bytes(look.value)
-        hits = await self.index.search(space, query, k, among, exact=exact)
-        await self.levels.write([(look, hits_to_bytes(hits))])
-        return hits
+            return nearest_from_bytes(look.value)
+        found = await self.index.search(space, query, k, among, exact=exact)
+        await self.levels.write([(look, nearest_to_bytes(found))])
+        return found
+
+    async def retain(self, kept: Mapping[Space, Collection[str]]) -> None:
+        """Remove every row that is not named here; what was remembered goes too."""
+        await self.index.retain(kept)
+        await self.levels.erase([_owner(space) for space in kept])
+
+    def _name(
+        self, query: Vector, k: int, among: Collection[str] | None, *, exact: bool
+    ) -> str | None:
+        """Return what decides the hits; None: nothing that can be told cheaply."""
+        name = f"{k}/{hashlib.sha256(to_bytes(query)).hexdigest()}"
+        name += "/exact" if exact else ""
+        if among is None:
+            return name
+        if not isinstance(among, frozenset):
+            return None
+        number = self._names.get(among)
+        if number is None:
+            number = next(self._numbers)
+            self._names.put(among, number, len(among))
+        return f"{name}/{number}"
 
     async def count(self, space: Space) -> int:
         """Return how many vectors the space holds. Absent: 0."""
@@ -72,10 +96,3 @@ class CachedIndex:
 
 def _owner(space: Space) -> str:
     return f"{space.collection}/{space.recipe}"
-
-
-def _name(query: Vector, k: int, among: Collection[str] | None, *, exact: bool) -> str:
-    digest = hashlib.sha256(to_bytes(query))
-    if among is not None:
-        digest.update("".join(["|", *sorted(among)]).encode())
-    return f"{k}/{digest.hexdigest()}" + ("/exact" if exact else "")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dinoserve.errors import UnavailableError
 from dinoserve.ports import Change, ChangeFeed, LocalCache
+from dinoserve.services.cached_ids import ASSETS
 from dinoserve.services.search import SearchService
 
 _log = logging.getLogger(__name__)
@@ -31,12 +32,12 @@ async def in_step(
         UnavailableError: the store cannot be read or listened to.
     """
     if feed is None:
-        yield await search.fill()
+        yield await search.begin()
         return
     async with aclosing(feed.changes()) as changes:
         await _listen(changes)
         # What is stored while the index is filled comes twice, and is not missed.
-        count = await search.fill()
+        count = await search.begin()
         task = asyncio.create_task(_Follower(search, local).follow(changes))
         task.add_done_callback(_tell_of_end)
         try:
@@ -80,7 +81,7 @@ class _Follower:
     async def _apply(self, change: Change) -> None:
         if self.local:
             # First, so that no hit is shown with the record that was before it.
-            owners = (change.asset_id, change.erased)
+            owners = (change.asset_id, change.erased, ASSETS)
             await self.local.erase([owner for owner in owners if owner])
         space = change.space
         if space is None or space.recipe != self.search.embeddings.recipe.id:
@@ -92,7 +93,7 @@ class _Follower:
             await self.search.index.upsert(space, [change.asset_id], vectors)
 
     async def _begin_again(self) -> None:
-        """Read all anew; rows of erased assets stay, and searches skip them."""
+        """Read all anew; rows of erased assets stay until the next start."""
         if self.local:
             await self.local.clear()
         while True:

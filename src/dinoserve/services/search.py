@@ -1,9 +1,10 @@
-"""Search: the nearest assets to an asset, an image or a vector."""
+"""Search: the nearest assets to assets, an image or a vector."""
 
 import time
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from dinoserve.domain.assets import Asset, Filter, check_collection
 from dinoserve.domain.similarity import Hit
 from dinoserve.domain.vectors import Vector, normalise
 from dinoserve.errors import InvalidInputError
-from dinoserve.ports import DocumentStore, Space, VectorIndex
+from dinoserve.ports import DocumentStore, Nearest, SearchPath, Space, VectorIndex
 from dinoserve.services.embeddings import EmbeddingService
 from dinoserve.services.sources import Encoded, Kept, Linked
 from dinoserve.telemetry import Metrics
@@ -25,7 +26,23 @@ class Given(NamedTuple):
     recipe: str | None
 
 
-Query: TypeAlias = Kept | Encoded | Linked | Given
+class Several(NamedTuple):
+    """Assets that are searched by together.
+
+    Attributes:
+        asset_ids: at least one.
+        combine: `mean`: one search by the unit vector of their mean; `any`: one by
+            each, and a hit has the greatest of its cosines.
+    """
+
+    asset_ids: tuple[str, ...]
+    combine: Literal["mean", "any"] = "mean"
+
+
+Query: TypeAlias = Kept | Several | Encoded | Linked | Given
+
+UNLIKE_WEIGHT: Final = 0.5
+"""How much the mean of `unlike` is taken off, see `away_from`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +50,7 @@ class SearchRequest:
     """What to look for and where.
 
     Attributes:
+        unlike: assets whose vectors lead away, see `away_from`; left out of the hits.
         k: hits wanted, at least 1.
         min_score: only cosines at least this great.
         exact: compare with every vector.
@@ -44,6 +62,7 @@ class SearchRequest:
     where: Filter = field(default_factory=Filter)
     min_score: float = -1.0
     exact: bool = False
+    unlike: tuple[str, ...] = ()
 
 
 class Found(NamedTuple):
@@ -58,12 +77,14 @@ class SearchResult:
     """Hits, best first.
 
     Attributes:
-        exact: every vector of the recipe was compared.
+        exact: every vector of the recipe that the filter leaves was compared.
+        path: what served it.
         not_searched: assets of the collection that have other recipes only.
     """
 
     recipe: str
     exact: bool
+    path: SearchPath
     took_ms: float
     not_searched: int
     hits: list[Found]
@@ -86,20 +107,37 @@ class SearchService:
         recipe = self.embeddings.recipe.id
         if self.index.reads_store:
             return (await self.documents.counts()).get(recipe, 0)
-        total = 0
+        return sum(map(len, (await self._read(recipe)).values()))
+
+    async def begin(self) -> int:
+        """Fill the index, and take out what the store does not have; return as `fill`.
+
+        Before anything else changes the index: what outlived an earlier process may
+        be of assets that were erased since.
+        """
+        recipe = self.embeddings.recipe.id
+        if self.index.reads_store:
+            return await self.fill()
+        kept = await self._read(recipe)
+        await self.index.retain(kept)
+        return sum(map(len, kept.values()))
+
+    async def _read(self, recipe: str) -> dict[Space, list[str]]:
+        """Read every vector of the recipe into the index; return whose."""
+        kept: defaultdict[Space, list[str]] = defaultdict(list)
         async for batch in self.documents.scan(recipe):
             for collection in {entry.collection for entry in batch}:
                 rows = [entry for entry in batch if entry.collection == collection]
+                space = Space(collection, recipe)
+                ids = [row.asset_id for row in rows]
                 await self.index.upsert(
-                    Space(collection, recipe),
-                    [row.asset_id for row in rows],
-                    np.stack([row.vector for row in rows]),
+                    space, ids, np.stack([row.vector for row in rows])
                 )
-            total += len(batch)
-        return total
+                kept[space] += ids
+        return dict(kept)
 
     async def search(self, request: SearchRequest) -> SearchResult:
-        """Return the nearest assets; the query asset itself is left out.
+        """Return the nearest assets; the assets of the query are left out.
 
         Raises:
             InvalidInputError: the query's image or vector cannot be used.
@@ -107,34 +145,55 @@ class SearchService:
             RecipeMismatchError: query or whole collection is of another recipe.
         """
         check_collection(request.collection)
-        vector = await self._vector(request.query)
+        queries = await self._queries(request)
         space = Space(request.collection, self.embeddings.recipe.id)
         not_searched = await self._not_searched(space)
         start = time.perf_counter()
         with self.metrics.stage("search"):
-            hits = await self._hits(request, space, vector)
-            found = await self._found(hits, request)
+            nearest = await self._nearest(request, space, queries)
+            found = await self._found(nearest.hits, request)
+        self.metrics.searches.labels(nearest.path).inc()
         took_ms = (time.perf_counter() - start) * 1000
         return SearchResult(
             recipe=space.recipe,
-            exact=request.exact or self.index.is_exact,
+            exact=nearest.is_exact,
+            path=nearest.path,
             took_ms=took_ms,
             not_searched=not_searched,
             hits=found,
         )
 
-    async def _vector(self, query: Query) -> Vector:
+    async def _queries(self, request: SearchRequest) -> list[Vector]:
+        """Return the vectors to search by, of unit length."""
+        like = await self._vectors(request.query)
+        if not request.unlike:
+            return like
+        unlike = await self._kept(request.unlike)
+        return [away_from(vector, unlike) for vector in like]
+
+    async def _vectors(self, query: Query) -> list[Vector]:
         match query:
             case Given(vector, recipe):
-                return self._check_given(vector, recipe)
+                return [self._check_given(vector, recipe)]
             case Kept(asset_id):
-                return (await self.embeddings.vectors_of([asset_id]))[asset_id]
+                return await self._kept([asset_id])
+            case Several(asset_ids, "any"):
+                return await self._kept(asset_ids)
+            case Several(asset_ids):
+                return [normalise(np.mean(await self._kept(asset_ids), axis=0))]
             case _:
-                try:
-                    [computed] = await self.embeddings.embed([query])
-                except InvalidInputError as error:
-                    raise error.at("query.image") from error
-                return computed.vector
+                return [await self._embedded(query)]
+
+    async def _kept(self, asset_ids: Sequence[str]) -> list[Vector]:
+        vectors = await self.embeddings.vectors_of(asset_ids)
+        return [vectors[asset_id] for asset_id in asset_ids]
+
+    async def _embedded(self, query: Encoded | Linked) -> Vector:
+        try:
+            [computed] = await self.embeddings.embed([query])
+        except InvalidInputError as error:
+            raise error.at("query.image") from error
+        return computed.vector
 
     def _check_given(
         self, vector: NDArray[np.floating[Any]], recipe: str | None
@@ -162,22 +221,26 @@ class SearchService:
             raise self.embeddings.mismatch(max(others, key=others.__getitem__), whose)
         return sum(others.values())
 
-    async def _hits(
-        self, request: SearchRequest, space: Space, vector: Vector
-    ) -> list[Hit]:
+    async def _nearest(
+        self, request: SearchRequest, space: Space, queries: list[Vector]
+    ) -> Nearest:
         among: Collection[str] | None = None
         if request.where:
             among = await self.documents.ids(request.collection, request.where)
-        # One more than asked for, because the query asset is its own best hit.
-        k = request.k + 1
-        return await self.index.search(space, vector, k, among, exact=request.exact)
+        # More than asked for, because assets of the query are their own best hits.
+        k = request.k + len(_own(request))
+        found = [
+            await self.index.search(space, vector, k, among, exact=request.exact)
+            for vector in queries
+        ]
+        return _best_of_each(found)
 
     async def _found(self, hits: list[Hit], request: SearchRequest) -> list[Found]:
-        own = request.query.asset_id if isinstance(request.query, Kept) else None
+        own = _own(request)
         kept = [
             hit
             for hit in hits
-            if hit.asset_id != own and hit.score >= request.min_score
+            if hit.asset_id not in own and hit.score >= request.min_score
         ][: request.k]
         assets = await self.documents.get([hit.asset_id for hit in kept])
         return [
@@ -185,3 +248,48 @@ class SearchService:
             for hit in kept
             if hit.asset_id in assets
         ]
+
+
+def away_from(vector: Vector, unlike: Sequence[Vector]) -> Vector:
+    """Return the direction of a vector with those of others taken off.
+
+    Args:
+        vector: float32 (d,), unit length.
+        unlike: at least one, the same.
+
+    Returns:
+        float32 (d,), unit length: unit(vector - 0.5 mean(unlike)).
+
+    Raises:
+        InvalidInputError: nothing is left of it.
+
+    Source:
+        Rocchio's relevance feedback (Manning, Raghavan, Schuetze: Introduction to
+        Information Retrieval, 9.1.1); the weight is `UNLIKE_WEIGHT`.
+    """
+    return normalise(vector - UNLIKE_WEIGHT * np.mean(unlike, axis=0))
+
+
+def _own(request: SearchRequest) -> frozenset[str]:
+    """Return the assets that a request searches by."""
+    match request.query:
+        case Kept(asset_id):
+            return frozenset({asset_id, *request.unlike})
+        case Several(asset_ids):
+            return frozenset({*asset_ids, *request.unlike})
+        case _:
+            return frozenset(request.unlike)
+
+
+def _best_of_each(found: Sequence[Nearest]) -> Nearest:
+    """Return every hit once, with its greatest cosine, best first."""
+    if len(found) == 1:
+        return found[0]
+    scores: dict[str, float] = {}
+    for hit in (hit for each in found for hit in each.hits):
+        scores[hit.asset_id] = max(hit.score, scores.get(hit.asset_id, hit.score))
+    hits = [Hit(*pair) for pair in scores.items()]
+    hits.sort(key=lambda hit: (-hit.score, hit.asset_id))
+    # One that was not exact decides for all.
+    least = min(found, key=lambda each: each.is_exact)
+    return Nearest(hits, least.path, least.is_exact)

@@ -5,7 +5,7 @@ import heapq
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from dinoserve.adapters.mongo import search
@@ -13,7 +13,7 @@ from dinoserve.adapters.mongo.database import Database
 from dinoserve.domain.similarity import Hit
 from dinoserve.domain.vectors import Matrix, Vector
 from dinoserve.errors import StartUpError, UnavailableError
-from dinoserve.ports import Space, VectorIndex
+from dinoserve.ports import Nearest, Space, VectorIndex
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +49,6 @@ class MongoIndex:
         ValueError: a width that differs from the dimension, or k below 1.
     """
 
-    is_exact = False
     reads_store = True
 
     def __init__(
@@ -92,7 +91,7 @@ class MongoIndex:
         among: Collection[str] | None,
         *,
         exact: bool = False,
-    ) -> list[Hit]:
+    ) -> Nearest:
         """Return the k greatest cosines, best first, ties by ascending asset id."""
         self._check_width(len(query))
         fresh = await self._recent.search(space, query, k, among)
@@ -104,8 +103,11 @@ class MongoIndex:
             )
         gone = self._gone[space]
         hits = {hit.asset_id: hit for hit in settled if hit.asset_id not in gone}
-        hits |= {hit.asset_id: hit for hit in fresh}
-        return _best(hits.values(), k)
+        hits |= {hit.asset_id: hit for hit in fresh.hits}
+        return Nearest(_best(hits.values(), k), "mongodb", exact)
+
+    async def retain(self, kept: Mapping[Space, Collection[str]]) -> None:
+        """Do nothing: nothing outlives the process but the document store."""
 
     async def count(self, space: Space) -> int:
         """Return how many vectors of the space are stored."""
