@@ -20,6 +20,7 @@ from benchmarks.protocol import LoopOrder, Sample
 from benchmarks.worked import LEASE_S, WorkOrder
 
 _MANY_SLOTS = 16
+_CANCELS = 20
 _DEATHS = 5
 _PACED = 50
 _ROUNDS = 3
@@ -130,6 +131,7 @@ def _costs(worked: Worker, sizes: _Sizes) -> JobFigures:
         [
             _at_least(f"no-op jobs a second, {_MANY_SLOTS} slots", rate, 500),
             _at_most("accepted to begun, ms, p50", begun, 50),
+            _cancels(worked),
         ],
         [
             (
@@ -139,6 +141,13 @@ def _costs(worked: Worker, sizes: _Sizes) -> JobFigures:
             )
         ],
     )
+
+
+def _cancels(worked: Worker) -> Reached:
+    """Return how late a worker stops that does a job which was cancelled."""
+    sample = worked.ask(WorkOrder(what="cancel", many=_CANCELS, slots=1))
+    what = f"cancelled to stopped, running and waiting, ms, worst of {_CANCELS}"
+    return _at_most(what, max(sample.latencies_ms), 1000)
 
 
 def _redelivery_s(worked: Worker, place: Path, files: Path) -> float:

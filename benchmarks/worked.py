@@ -22,9 +22,9 @@ from dinoserve.domain.assets import Metadata
 from dinoserve.domain.jobs import LIVE, Chunk, Job, Outcome
 from dinoserve.ports import JobQuery
 from dinoserve.services import Services
-from dinoserve.services.assets import Upload
 from dinoserve.services.job_kinds import Found
 from dinoserve.services.jobs import Asked, JobService
+from dinoserve.services.upload import Upload
 from dinoserve.settings import Settings
 from dinoserve.telemetry import Metrics
 from dinoserve.wiring import open_services
@@ -45,12 +45,13 @@ class WorkOrder(BaseModel):
         what: `jobs` that do nothing, of one chunk, accepted side by side; `paced`:
             the same, one after the other; `chunks` that do nothing, of one job;
             `store` pictures; `embed` those by a job; `hold` a chunk for ever;
-            `take` over what another held.
+            `take` over what another held; `cancel` one that runs and one that waits
+            behind it, again and again.
         many: jobs, chunks or pictures.
         slots: chunks at a time.
     """
 
-    what: Literal["jobs", "paced", "chunks", "store", "embed", "hold", "take"]
+    what: Literal["jobs", "paced", "chunks", "store", "embed", "hold", "take", "cancel"]
     many: int = 1
     slots: int = 2
 
@@ -62,11 +63,13 @@ class NoopKind:
     Attributes:
         begun_at: of each job, by `time.perf_counter`.
         holds: whether chunks never end.
+        stopped: told whenever such a chunk was stopped.
     """
 
     begun_at: dict[str, float] = field(default_factory=dict[str, float])
     holds: bool = False
     is_begun: asyncio.Event = field(default_factory=asyncio.Event)
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
     name: str = _NOOP
     chunk_items: int = 1
     has_finish: bool = False
@@ -86,7 +89,10 @@ class NoopKind:
         self.begun_at.setdefault(job.id, time.perf_counter())
         self.is_begun.set()
         if self.holds:
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.stopped.set()
         return Outcome(len(chunk.items))
 
     async def finish(self, job: Job) -> Metadata:
@@ -114,7 +120,7 @@ class Worked:
         """Do what the order says; return what came of it."""
         if order.what == "store":
             return await self._store(order.many)
-        self.kind.holds = order.what == "hold"
+        self.kind.holds = order.what in {"hold", "cancel"}
         self.kind.is_begun.clear()
         if order.what == "hold":
             await self._submit(_NOOP, many=1)
@@ -122,7 +128,32 @@ class Worked:
         async with working(self._jobs, shift, self.settings, self.metrics):
             if order.what in {"hold", "take"}:
                 return await self._held(order)
+            if order.what == "cancel":
+                return await self._cancelled(order)
             return await self._timed(order)
+
+    async def _cancelled(self, order: WorkOrder) -> Sample:
+        """Return how long each running job took to stop once it was cancelled.
+
+        Raises:
+            RuntimeError: the one that waited behind it was begun all the same.
+        """
+        start, took_ms = time.perf_counter(), list[float]()
+        for _ in range(order.many):
+            self.kind.is_begun.clear()
+            self.kind.stopped.clear()
+            running = await self._submit(_NOOP, many=1)
+            await self.kind.is_begun.wait()
+            waiting = await self._submit(_NOOP, many=1)
+            at = time.perf_counter()
+            await self._jobs.cancel(waiting)
+            await self._jobs.cancel(running)
+            await self.kind.stopped.wait()
+            took_ms.append((time.perf_counter() - at) * 1000)
+            if waiting in self.kind.begun_at:
+                raise RuntimeError("a job was begun that was cancelled before")
+        wall_s = time.perf_counter() - start
+        return Sample(done=order.many, wall_s=wall_s, cpu_s=0, latencies_ms=took_ms)
 
     @property
     def _jobs(self) -> JobService:

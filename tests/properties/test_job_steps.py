@@ -18,7 +18,9 @@ from hypothesis.stateful import (
 )
 
 from dinoserve.adapters.memory import MemoryDocuments
+from dinoserve.domain import job_erasure as erasure
 from dinoserve.domain import job_steps as steps
+from dinoserve.domain.job_erasure import covered
 from dinoserve.domain.job_steps import Edited
 from dinoserve.domain.jobs import (
     FINISH,
@@ -40,10 +42,10 @@ IMPATIENCE = replace(PATIENCE, crashes=1, tries=1)
 NOW, FAR = timedelta(0), timedelta(days=1000)
 # What may still happen to a job that nobody works on.
 ALLOWED = {
-    "succeeded": {"retry"},
-    "failed": {"retry", "discard"},
+    "succeeded": {"retry", "erase"},
+    "failed": {"retry", "discard", "erase"},
     "cancelled": {"discard"},
-    "dead": {"requeue", "discard", "cancel"},
+    "dead": {"requeue", "discard", "cancel", "erase"},
 }
 
 WORKER = st.sampled_from(["ann", "bob"])
@@ -63,6 +65,7 @@ class OneJob(RuleBasedStateMachine):
         self._fates: dict[str, str] = {}
         # Who believes to be at which chunk; of the plan, how far it has come.
         self._held: dict[tuple[str, int], str | None] = {}
+        self._starts: dict[tuple[str, int], int] = {}
         self._job = a_job()
         self._chunks: dict[int, Chunk] = {}
 
@@ -106,6 +109,7 @@ class OneJob(RuleBasedStateMachine):
         if edited and edited.chunks[0].state == "running":
             assert number != FINISH or self._is_all_done()
             self._held[worker, number] = edited.chunks[0].cursor
+            self._starts[worker, number] = edited.chunks[0].starts
 
     @rule(which=WHICH, how=st.sampled_from(["touch", "release", "crash"]))
     @precondition(lambda self: self._held)
@@ -152,11 +156,25 @@ class OneJob(RuleBasedStateMachine):
     def end_plan(self) -> None:
         self._step(PLAN, steps.end_plan, self._now)
 
-    @rule()
+    @rule(which=WHICH)
     @precondition(lambda self: self._holders(FINISH))
-    def complete(self) -> None:
+    def complete(self, which: int) -> None:
+        """Who was given the chunk last ends it, and nobody else."""
+        worker, finish = pick(self._holders(FINISH), which), self._chunks[FINISH]
+        if self._starts[worker, FINISH] != finish.starts:
+            return
         if self._step(FINISH, steps.complete, {"n": 1}, self._now):
             assert self._is_all_done()
+            assert worker == finish.worker
+
+    @rule()
+    @precondition(lambda self: FINISH in self._chunks or self._job.state == "dead")
+    def erase(self) -> None:
+        self._edit(
+            "erase",
+            [FINISH],
+            lambda job, some: erasure.erase(job, some.get(FINISH), self._now),
+        )
 
     @rule(sure=SELDOM, can_be_done=st.booleans())
     def stop(self, *, sure: bool, can_be_done: bool) -> None:
@@ -216,6 +234,12 @@ class OneJob(RuleBasedStateMachine):
     def a_live_job_has_a_chunk_that_can_be_begun_now_or_later(self) -> None:
         if self._job.state in LIVE:
             assert any(self._can_begin(c, FAR) for c in self._chunks.values())
+
+    @invariant()
+    def what_was_erased_is_neither_shown_nor_retried(self) -> None:
+        if self._job.erased_at:
+            assert (self._job.result, self._job.can_be_retried) == (None, False)
+            assert not covered(self._job)
 
     @invariant()
     def a_dead_job_has_a_dead_letter(self) -> None:
@@ -295,6 +319,6 @@ def pick(some: Sequence[T], which: int) -> T:
 
 
 OneJob.TestCase.settings = settings(
-    max_examples=200, stateful_step_count=60, deadline=None
+    max_examples=60, stateful_step_count=60, deadline=None
 )
 TestOneJob = OneJob.TestCase

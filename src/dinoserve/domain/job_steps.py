@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from dinoserve.domain.assets import Metadata
+from dinoserve.domain.job_ends import Edited, changed, ended, failed_with, over, ripened
 from dinoserve.domain.jobs import (
     FINISH,
     LIVE,
@@ -23,13 +23,6 @@ from dinoserve.domain.jobs import (
     Patience,
     Progress,
 )
-
-
-class Edited(NamedTuple):
-    """What to store: the job, and the chunks that changed or are new."""
-
-    job: Job
-    chunks: Sequence[Chunk] = ()
 
 
 def begin(
@@ -50,12 +43,12 @@ def begin(
         chunk, state="running", worker=worker, seen_at=now, starts=chunk.starts + 1
     )
     if job.state == "queued":
-        job = _next(job, state="running", started_at=now)
+        job = changed(job, state="running", started_at=now)
     return Edited(job, [chunk])
 
 
 def _is_due(job: Job, chunk: Chunk, now: datetime, patience: Patience) -> bool:
-    # A job that failed at its result, and is retried, has a `FINISH` too early.
+    # A job that is retried has a `FINISH` too early.
     if job.state not in LIVE or (chunk.number == FINISH and not job.progress.has_ended):
         return False
     if chunk.state == "running":
@@ -106,7 +99,7 @@ def extend(
         items=old.items + sum(len(chunk.items) for chunk in new),
     )
     plan = replace(plan, cursor=cursors[1])
-    return Edited(_next(job, progress=progress), [*new, plan])
+    return Edited(changed(job, progress=progress), [*new, plan])
 
 
 def end_plan(job: Job, plan: Chunk, now: datetime) -> Edited | None:
@@ -114,7 +107,7 @@ def end_plan(job: Job, plan: Chunk, now: datetime) -> Edited | None:
     if job.state not in LIVE or plan.state == "done":
         return None
     progress = replace(job.progress, is_planned=True)
-    return _ripe(_next(job, progress=progress), [replace(plan, state="done")], now)
+    return ripened(changed(job, progress=progress), [replace(plan, state="done")], now)
 
 
 def end(job: Job, chunk: Chunk, outcome: Outcome, now: datetime) -> Edited | None:
@@ -124,15 +117,17 @@ def end(job: Job, chunk: Chunk, outcome: Outcome, now: datetime) -> Edited | Non
     chunk = replace(chunk, state="done", done=outcome.done, failures=outcome.failures)
     progress = job.progress.plus(outcome)
     progress = replace(progress, ended=progress.ended + 1)
-    return _ripe(_next(job, progress=progress), [replace(chunk, error=None)], now)
+    return ripened(changed(job, progress=progress), [replace(chunk, error=None)], now)
 
 
 def complete(job: Job, finish: Chunk, result: Metadata, now: datetime) -> Edited | None:
     """End the job with its result, unless items are being tried again by now."""
-    if job.state not in LIVE or finish.state == "done" or not job.progress.has_ended:
+    if job.state not in LIVE or finish.state != "running":
         return None
-    job = _next(job, result=result)
-    return Edited(_over(job, now), [replace(finish, state="done", error=None)])
+    if not job.progress.has_ended:
+        return None
+    job = changed(job, result=result)
+    return Edited(over(job, now), [replace(finish, state="done", error=None)])
 
 
 def fault(
@@ -160,24 +155,24 @@ def bury(job: Job, chunk: Chunk, error: str, now: datetime) -> Edited:
     """Put the chunk among the dead letters; the others go on."""
     chunk = replace(chunk, state="buried", error=error)
     if chunk.number < 1:  # without a plan or a result there is nothing to go on with
-        return Edited(_next(job, state="dead", finished_at=now, error=error), [chunk])
+        return Edited(changed(job, state="dead", finished_at=now, error=error), [chunk])
     old = job.progress
     progress = replace(old, ended=old.ended + 1, buried=old.buried + 1)
-    return _ripe(_next(job, progress=progress), [chunk], now)
+    return ripened(changed(job, progress=progress), [chunk], now)
 
 
 def fail(job: Job, error: str, now: datetime) -> Edited | None:
     """End the job, as it cannot be done at all."""
     if job.state not in LIVE:
         return None
-    return Edited(_failed(_next(job), error, now))
+    return Edited(failed_with(changed(job), error, now))
 
 
 def cancel(job: Job, now: datetime) -> Edited | None:
     """End the job as nobody wants it any more; its workers see that and stop."""
     if job.state not in LIVE and job.state != "dead":
         return None
-    return Edited(_next(job, state="cancelled", finished_at=now))
+    return Edited(ended(changed(job), "cancelled", now, job.error))
 
 
 def requeue(job: Job, chunk: Chunk, now: datetime) -> Edited | None:
@@ -208,19 +203,28 @@ def discard(job: Job, chunk: Chunk, now: datetime) -> Edited | None:
     done = [replace(chunk, state="done", failures=failures)]
     if chunk.number < 1:
         progress = replace(job.progress, is_planned=True)
-        job = _next(job, progress=progress)
+        job = changed(job, progress=progress)
         is_dead = job.state == "dead"
-        return Edited(_failed(job, chunk.error, now) if is_dead else job, done)
+        return Edited(failed_with(job, chunk.error, now) if is_dead else job, done)
     progress = job.progress.plus(Outcome(0, failures))
     progress = replace(progress, buried=progress.buried - 1)
     job = _revived(replace(job, progress=progress))
-    return _ripe(job, done, now) if job.state in LIVE else Edited(job, done)
+    return ripened(job, done, now) if job.state in LIVE else Edited(job, done)
 
 
 def retry(job: Job, chunks: Sequence[Chunk], now: datetime) -> Edited | None:
-    """Let the items be tried again that were given up in these chunks."""
-    failed = [chunk for chunk in chunks if chunk.state == "done" and chunk.failures]
-    if job.state not in {"succeeded", "failed"} or not failed:
+    """Let the items be tried again that were given up in these chunks.
+
+    `FINISH` is among them if it is there: it keeps its count of starts, so that who
+    began it before cannot end it now.
+    """
+    finish = [
+        replace(chunk, state="waiting", run_at=now, tries=0, crashes=0)
+        for chunk in chunks
+        if chunk.number == FINISH
+    ]
+    failed = [chunk for chunk in chunks if chunk.number > 0 and chunk.failures]
+    if not job.can_be_retried or not failed:
         return None
     old = job.progress
     reasons = Counter(old.reasons)
@@ -236,30 +240,8 @@ def retry(job: Job, chunks: Sequence[Chunk], now: datetime) -> Edited | None:
         chunks=old.chunks + len(new),
     )
     emptied = [replace(chunk, failures=()) for chunk in failed]
-    return Edited(_live_again(replace(job, progress=progress)), [*emptied, *new])
-
-
-def _ripe(job: Job, chunks: Sequence[Chunk], now: datetime) -> Edited:
-    """Begin the end of a job all of whose chunks have ended."""
-    if not job.progress.has_ended:
-        return Edited(job, chunks)
-    if buried := job.progress.buried:
-        told = f"{buried} chunks are in the dead letters"
-        return Edited(replace(job, state="dead", finished_at=now, error=told), chunks)
-    if job.has_finish:
-        return Edited(job, [*chunks, Chunk(job.id, FINISH, now)])
-    return Edited(_over(job, now), chunks)
-
-
-def _over(job: Job, now: datetime) -> Job:
-    if job.progress.items and job.progress.failed == job.progress.items:
-        told = "every item failed; `progress.reasons` and the failures say why"
-        return _failed(job, told, now)
-    return replace(job, state="succeeded", finished_at=now)
-
-
-def _failed(job: Job, error: str | None, now: datetime) -> Job:
-    return replace(job, state="failed", finished_at=now, error=error)
+    job = _live_again(replace(job, progress=progress))
+    return Edited(job, [*emptied, *new, *finish])
 
 
 def _revived(job: Job) -> Job:
@@ -268,16 +250,13 @@ def _revived(job: Job) -> Job:
     A dead job whose items were not all found has its plan among the dead letters.
     """
     is_held_up = job.state == "dead" and job.progress.is_planned
-    return _live_again(job) if is_held_up else _next(job)
+    return _live_again(job) if is_held_up else changed(job)
 
 
 def _live_again(job: Job) -> Job:
     state = "running" if job.started_at else "queued"
-    return _next(job, state=state, finished_at=None, error=None, result=None)
-
-
-def _next(job: Job, **changes: object) -> Job:
-    return replace(job, version=job.version + 1, **changes)
+    job = replace(job, finished_at=None, error=None, result=None, has_leftovers=False)
+    return changed(job, state=state)
 
 
 def first_chunks(
@@ -296,4 +275,4 @@ def first_chunks(
         Chunk(job.id, at, now, items=tuple(some)) for at, some in enumerate(items, 1)
     ]
     progress = Progress(items=sum(map(len, items)), chunks=len(chunks), is_planned=True)
-    return _ripe(replace(job, progress=progress), chunks, now)
+    return ripened(replace(job, progress=progress), chunks, now)

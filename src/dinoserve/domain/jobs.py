@@ -53,6 +53,7 @@ class Progress:
         ended: of them, done or buried.
         buried: of them, in the dead letters.
         is_planned: no items will be added.
+        is_ripe: the chunk that makes the result was made.
     """
 
     items: int = 0
@@ -63,6 +64,7 @@ class Progress:
     ended: int = 0
     buried: int = 0
     is_planned: bool = False
+    is_ripe: bool = False
 
     @property
     def has_ended(self) -> bool:
@@ -97,6 +99,9 @@ class Job:
         created_at: aware, UTC, as every time here.
         result: JSON, once it succeeded.
         error: why it failed; None otherwise.
+        erased_at: when what it made was erased, as an asset went that it covers.
+        has_leftovers: it is over, and nobody has looked since whether it left parts
+            that nothing needs.
     """
 
     id: str
@@ -115,6 +120,15 @@ class Job:
     progress: Progress = field(default_factory=Progress)
     result: Metadata | None = None
     error: str | None = None
+    erased_at: datetime | None = None
+    has_leftovers: bool = False
+
+    @property
+    def can_be_retried(self) -> bool:
+        """Whether items were given up, or may be, and the parts of others are kept."""
+        is_over = self.state in {"succeeded", "failed"}
+        given_up = self.progress.failed + self.progress.buried
+        return is_over and given_up > 0 and self.erased_at is None
 
 
 @dataclass(frozen=True, slots=True)

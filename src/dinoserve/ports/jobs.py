@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol, TypeAlias
 
+from dinoserve.domain.job_erasure import Erasure
 from dinoserve.domain.job_steps import Edited
 from dinoserve.domain.jobs import Chunk, ChunkState, Job, JobState, Message
 
@@ -35,6 +36,7 @@ class JobQuery:
 
     Attributes:
         states: any of these; empty: all.
+        collection: only of this one; empty: of none.
         after: continue behind this job.
         is_oldest_first: else the newest come first.
         limit: 1 to 1000.
@@ -46,6 +48,21 @@ class JobQuery:
     after: JobCursor | None = None
     is_oldest_first: bool = False
     limit: int = 50
+
+
+class Waiting(NamedTuple):
+    """What waits of one kind in one collection, or is worked on.
+
+    Attributes:
+        collection: None: of no collection.
+        jobs: that are live.
+        chunks: of them, that have not ended.
+    """
+
+    kind: str
+    collection: str | None
+    jobs: int
+    chunks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +82,43 @@ class ChunkQuery:
     limit: int = 50
 
 
-class JobStore(Protocol):
+class JobUpkeep(Protocol):
+    """What keeps results true when assets go, and the queue bounded."""
+
+    async def telling(
+        self, names: Collection[str], after: str, limit: int
+    ) -> list[Job]:
+        """Return jobs that cover any of these names, see `job_erasure.covered`.
+
+        Order: by id; those behind `after`, at most `limit`.
+        """
+        ...
+
+    async def untidy(self, before: datetime, limit: int) -> list[Job]:
+        """Return jobs with leftovers that were over by then, by id, at most so many."""
+        ...
+
+    async def waiting(self, most: int) -> list[Waiting]:
+        """Return how much waits of each kind and collection; none: left out.
+
+        A live job counts for one chunk at least, and for `most` at most.
+        """
+        ...
+
+    async def erasures(self, limit: int) -> list[Erasure]:
+        """Return erasures that were not settled, the oldest first, at most so many.
+
+        `AssetStore.remove` notes them in the same transaction; where no job covers the
+        asset, it need not.
+        """
+        ...
+
+    async def settle(self, erasures: Collection[Erasure]) -> None:
+        """Forget these erasures; those that are gone: nothing happens."""
+        ...
+
+
+class JobStore(JobUpkeep, Protocol):
     """Jobs and their chunks; what brings them to workers may forget everything."""
 
     async def accept(self, job: Job, chunks: Sequence[Chunk]) -> Job:

@@ -4,14 +4,15 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 from dinoserve.domain.job_steps import is_lost
-from dinoserve.domain.jobs import LIVE, Chunk, Job, Patience, message
+from dinoserve.domain.jobs import FINISH, LIVE, Chunk, Job, Patience, message
 from dinoserve.errors import UnavailableError
 from dinoserve.ports import ChunkQuery, JobQuery, JobQueue, JobStore
 
@@ -20,86 +21,187 @@ _log = logging.getLogger(__name__)
 WINDOW: Final = 16
 """Chunks of one job in the queue at most, so that a small job is soon its turn."""
 
+TURN: Final = 64
+"""Jobs of one collection in the queue at most; of more, the oldest come first."""
+
+# Of so many jobs that end here, the next are sent: of eight processes that share the
+# work, one at least comes to it before the queue has run dry.
+_ENDS = TURN // 8
 _PAUSE_S = 2.0
-_JOBS = 500
 _PAGES = 16
 
 
 @dataclass(slots=True)
-class _Lengths:
-    """Lengths of the queue that are not asked for more than once a second."""
+class _Counts:
+    """What waits in the store, not asked for more than once a second.
 
-    known: Mapping[str, int] = field(default_factory=dict[str, int])
+    Attributes:
+        chunks: by kind.
+        jobs: that are live, by collection.
+    """
+
+    chunks: Counter[str] = field(default_factory=Counter[str])
+    jobs: Counter[str | None] = field(default_factory=Counter[str | None])
     asked_at: float = -math.inf
 
-    async def of(self, kind: str, queue: JobQueue) -> int:
-        if time.monotonic() - self.asked_at > 1:
-            self.asked_at = time.monotonic()
-            self.known = await queue.lengths()
-        return self.known.get(kind, 0)
+    async def refresh(self, store: JobStore) -> None:
+        if time.monotonic() - self.asked_at < 1:
+            return
+        self.asked_at = time.monotonic()
+        found = await store.waiting(WINDOW)
+        self.chunks.clear()
+        self.jobs.clear()
+        for each in found:
+            self.chunks[each.kind] += each.chunks
+            self.jobs[each.collection] += each.jobs
+
+    def take(self, job: Job) -> None:
+        """Count a job no more that has ended since."""
+        self.jobs[job.collection] = max(0, self.jobs[job.collection] - 1)
+
+    def add(self, job: Job) -> None:
+        """Count a job that was accepted since."""
+        left = job.progress.chunks - job.progress.ended
+        self.chunks[job.kind] += min(WINDOW, max(1, left))
+        self.jobs[job.collection] += 1
+
+
+@dataclass(slots=True)
+class _Turn:
+    """Whose turn it is in a collection that has many jobs.
+
+    Attributes:
+        ids: of the jobs that were sent.
+        ends: how many have ended since.
+    """
+
+    ids: frozenset[str] = frozenset()
+    ends: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Dispatcher:
-    """Brings chunks from the store to the queue; twice is the same as once."""
+    """Brings chunks from the store to the queue; twice is the same as once.
+
+    Jobs of one collection share `WINDOW`, so that however many they are, one of
+    another collection is soon its turn.
+    """
 
     store: JobStore
     queue: JobQueue
     now: Callable[[], datetime]
     patience: Patience
-    _lengths: _Lengths = field(default_factory=_Lengths, repr=False)
+    _counts: _Counts = field(default_factory=_Counts, repr=False)
+    _turns: defaultdict[str | None, _Turn] = field(
+        default_factory=lambda: defaultdict(_Turn), repr=False
+    )
 
     async def waiting(self, kind: str) -> int:
-        """Return about how many messages of the kind are in the queue; 0: unknown."""
-        try:
-            return await self._lengths.of(kind, self.queue)
-        except UnavailableError:
-            return 0
+        """Return about how many chunks of the kind wait; of one job, `WINDOW` at most.
+
+        Asked of the store, so that it is known while the queue is away.
+        """
+        await self._counts.refresh(self.store)
+        return self._counts.chunks[kind]
+
+    async def welcome(self, job: Job) -> None:
+        """Send messages for a job that was just accepted."""
+        self._counts.add(job)
+        await self.send(job)
 
     async def send(self, job: Job) -> None:
         """Send messages for the job's next chunks, and for those that were lost.
 
-        A queue that cannot be reached is asked again later, by `send_all`.
+        Where jobs of its collection take turns, one that is over makes room for the
+        next, and one that nobody has begun waits. A queue that cannot be reached is
+        asked again later, by `send_all`.
         """
+        await self._counts.refresh(self.store)
+        jobs = self._counts.jobs[job.collection]
+        if job.state not in LIVE:
+            self._counts.take(job)
+            if jobs > TURN:
+                await self._make_room(job.collection)
+        elif jobs <= TURN:
+            await self._send(job, _share(jobs))
+        elif job.state == "running":
+            await self._send(job, 1)
+
+    async def _make_room(self, collection: str | None) -> None:
+        """Send the next jobs of the collection, once enough have ended."""
+        turn = self._turns[collection]
+        turn.ends += 1
+        if turn.ends >= _ENDS:
+            turn.ends = 0
+            await self._take_turns(collection, turn.ids)
+
+    async def _take_turns(
+        self, collection: str | None, known: Collection[str] = ()
+    ) -> None:
+        """Send messages for the oldest live jobs of the collection, but those known."""
+        oldest = JobQuery(
+            states=LIVE,
+            collection=collection or "",
+            is_oldest_first=True,
+            limit=TURN,
+        )
+        jobs = await self.store.jobs(oldest)
+        self._turns[collection].ids = frozenset(job.id for job in jobs)
+        for job in jobs:
+            if job.id not in known:
+                await self._send(job, _share(len(jobs)))
+
+    async def _send(self, job: Job, window: int) -> None:
         if job.state not in LIVE:
             return
         now = self.now()
         # Not earlier than now: who asks later shall not come before.
         wanted = [
             (message(job, chunk), max(chunk.run_at, now))
-            for chunk in await self._next(job, now)
+            for chunk in await self._next(job, window, now)
         ]
         try:
             await self.queue.send(wanted)
         except UnavailableError as error:
             _log.warning("the queue is sent job %s later: %s", job.id, error.detail)
 
-    async def _next(self, job: Job, now: datetime) -> list[Chunk]:
+    async def _next(self, job: Job, window: int, now: datetime) -> list[Chunk]:
         """Return what shall be in the queue of a job.
 
         Chunks that wait out a pause are, but take nobody's place.
         """
-        query = ChunkQuery(("waiting", "running"), job.id, limit=WINDOW)
+        # A result is made once all else has ended.
+        after = None if job.progress.has_ended else (job.id, FINISH)
+        query = ChunkQuery(("waiting", "running"), job.id, after, limit=window)
         wanted: list[Chunk] = []
-        places = WINDOW
+        places = window
         for _ in range(_PAGES):
             page = await self.store.chunks(query)
             for chunk in page:
                 places -= chunk.state == "running" or chunk.run_at <= now
                 if chunk.state == "waiting" or is_lost(chunk, now, self.patience):
                     wanted.append(chunk)
-            if places <= 0 or len(page) < WINDOW:
+            if places <= 0 or len(page) < window:
                 break
             query = replace(query, after=(job.id, page[-1].number))
         return wanted
 
     async def send_all(self) -> int:
-        """Send messages for the oldest live jobs; return how many jobs there are."""
-        query = JobQuery(states=LIVE, is_oldest_first=True, limit=_JOBS)
-        jobs = await self.store.jobs(query)
-        for job in jobs:
-            await self.send(job)
-        return len(jobs)
+        """Send messages for live jobs of every collection; return how many there are.
+
+        Where they are more than take turns, those of the oldest are sent.
+        """
+        self._turns.clear()
+        jobs = Counter[str | None]()
+        for each in await self.store.waiting(WINDOW):
+            jobs[each.collection] += each.jobs
+        for collection in jobs:
+            await self._take_turns(collection)
+        return jobs.total()
+
+
+def _share(jobs: int) -> int:
+    return max(1, WINDOW // max(1, jobs))
 
 
 @asynccontextmanager

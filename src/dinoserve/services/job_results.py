@@ -120,10 +120,12 @@ class JobResults:
                     break
         return data
 
-    async def erase(self, job_id: str) -> None:
-        """Erase everything that the job made."""
+    async def erase(self, job_id: str, but: ResultFile | None = None) -> None:
+        """Erase everything that the job made, but this file."""
+        kept = part_name(job_id, but.chunk) if but else None
         async for found in self.objects.scan(job_id):
-            await self.objects.delete(found.sha256)
+            if found.sha256 != kept:
+                await self.objects.delete(found.sha256)
 
 
 def free_number() -> int:

@@ -1,7 +1,6 @@
 """Running jobs: one chunk at a time per slot, told to the store as it goes."""
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -21,11 +20,11 @@ from dinoserve.errors import (
 )
 from dinoserve.ports import Edit, JobStore
 from dinoserve.services.dispatching import Dispatcher
+from dinoserve.services.job_erasure import JobErasure
 from dinoserve.services.job_kinds import JobKind, grouped
+from dinoserve.services.job_log import JobLog
 from dinoserve.services.job_results import JobResults
 from dinoserve.telemetry import Metrics
-
-_log = logging.getLogger(__name__)
 
 _LOOK_S = 0.4  # a cancelled job stops within a second
 _HOPELESS = (InvalidInputError, NotFoundError, ConflictError)
@@ -52,6 +51,10 @@ class JobRunner:
     patience: Patience
     metrics: Metrics
     _alone: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+
+    @property
+    def _log(self) -> JobLog:
+        return JobLog(self.metrics)
 
     async def handle(self, message: Message) -> None:
         """Do one chunk to its end, or leave it to be tried again.
@@ -82,7 +85,7 @@ class JobRunner:
     async def _go_on(self, begun: Edited) -> None:
         job, [chunk, *_] = begun
         if chunk.state == "buried":
-            self._tell_of_burial(job, chunk)
+            self._log.burial(job, chunk)
             await self.dispatcher.send(job)
             return
         await self._do(job, chunk)
@@ -101,10 +104,12 @@ class JobRunner:
         seconds = time.perf_counter() - start
         self.metrics.job_chunks.labels(job.kind).observe(seconds)
         if ended is None:
-            await self._tidy(job)
+            await self._let_go(job, chunk)
         else:
-            self._tell_of_end(ended, seconds)
+            self._log.end(ended, seconds)
             await self.dispatcher.send(ended.job)
+            if ended.job.has_leftovers:
+                await self._tidy(ended.job)
 
     async def _guarded(self, job: Job, chunk: Chunk) -> Edited | None:
         """Do the chunk, and tell that we are at it; None: nobody wants it any more."""
@@ -199,7 +204,10 @@ class JobRunner:
             [chunk.number],
             _of(
                 chunk.number,
-                lambda job, chunk: steps.release(job, chunk, self.worker, self.now()),
+                _of_start(
+                    chunk,
+                    lambda job, own: steps.release(job, own, self.worker, self.now()),
+                ),
             ),
         )
         if released:
@@ -225,8 +233,7 @@ class JobRunner:
         if isinstance(error, UnavailableError):
             patience = replace(patience, tries=patience.outages)
         told = error.detail if is_expected else f"{type(error).__name__}: {error}"
-        name = _name(job, chunk)
-        _log.warning("%s failed: %s", name, told, exc_info=not is_expected)
+        self._log.failure(job, chunk, told, is_bug=not is_expected)
         faulted = await self._edit(
             job.id,
             chunk.number,
@@ -238,14 +245,25 @@ class JobRunner:
             ),
         )
         if faulted and faulted.chunks[0].state == "buried":
-            self._tell_of_burial(faulted.job, faulted.chunks[0])
+            self._log.burial(faulted.job, faulted.chunks[0])
         return faulted
 
-    async def _tidy(self, job: Job) -> None:
+    async def _let_go(self, job: Job, chunk: Chunk) -> None:
         """Leave nothing of a job that nobody wants any more."""
         seen = await self.store.job(job.id)
-        if seen is None or seen.state in {"cancelled", "failed"}:
+        if seen is None:
             await self.results.erase(job.id)
+        elif seen.state in {"dead", *LIVE}:
+            # Else it would be taken for lost, if the job was dead and is live again.
+            await self._give_back(seen, chunk)
+        else:
+            await self._tidy(seen)
+
+    async def _tidy(self, job: Job) -> None:
+        """Erase what a job that is over left; if that fails, others will."""
+        rest_s = self.patience.lease_s
+        with suppress(UnavailableError):
+            await JobErasure(self.store, self.results, self.now, rest_s).tidy(job)
 
     async def _edit(self, job_id: str, number: int, edit: _Step) -> Edited | None:
         """Store the step, and wait for a store that is away for a while."""
@@ -258,28 +276,6 @@ class JobRunner:
                     raise
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, 2.0)
-
-    def _tell_of_burial(self, job: Job, chunk: Chunk) -> None:
-        self.metrics.dead_letters.labels(job.kind).inc()
-        _log.error("%s is in the dead letters: %s", _name(job, chunk), chunk.error)
-
-    def _tell_of_end(self, ended: Edited, seconds: float) -> None:
-        for chunk in ended.chunks[:1]:
-            _log.info(
-                "%s is %s after %.2f s: %d done, %d failed",
-                _name(ended.job, chunk),
-                chunk.state,
-                seconds,
-                chunk.done,
-                len(chunk.failures),
-            )
-        if ended.job.finished_at:
-            self.metrics.jobs.labels(ended.job.kind, ended.job.state).inc()
-            _log.info("%s job %s %s", ended.job.kind, ended.job.id, ended.job.state)
-
-
-def _name(job: Job, chunk: Chunk) -> str:
-    return f"chunk {chunk.number} of {job.kind} job {job.id}"
 
 
 def _of_start(begun: Chunk, step: _Step) -> _Step:

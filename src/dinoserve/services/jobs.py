@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from dinoserve.domain import job_steps as steps
 from dinoserve.domain.assets import Metadata
 from dinoserve.domain.job_steps import Edited
-from dinoserve.domain.jobs import Chunk, Job, JobState, fingerprint
+from dinoserve.domain.jobs import FINISH, Chunk, Job, JobState, fingerprint
 from dinoserve.errors import (
     IdempotencyError,
     InvalidInputError,
@@ -21,6 +21,7 @@ from dinoserve.errors import (
 from dinoserve.ports import ChunkQuery, Edit, JobQuery, JobStore
 from dinoserve.services.dispatching import Dispatcher
 from dinoserve.services.forgetting import forget_old
+from dinoserve.services.job_erasure import JobErasure
 from dinoserve.services.job_kinds import JobKind, grouped
 from dinoserve.services.job_results import JobResults
 
@@ -74,6 +75,12 @@ class JobService:
     now: Callable[[], datetime]
     max_waiting: int
 
+    @property
+    def erasure(self) -> JobErasure:
+        """What erases of the jobs what nobody needs, or may have, any more."""
+        rest_s = self.dispatcher.patience.lease_s
+        return JobErasure(self.store, self.results, self.now, rest_s)
+
     async def submit(self, asked: Asked) -> Submitted:
         """Return the job, kept for good; it is done even if the queue is away.
 
@@ -95,7 +102,7 @@ class JobService:
         kept = await self.store.accept(job, chunks)
         if kept.id != job.id:
             return Submitted(_same(kept, job), is_new=False)
-        await self.dispatcher.send(kept)
+        await self.dispatcher.welcome(kept)
         return Submitted(kept, is_new=True)
 
     async def get(self, job_id: str) -> Job:
@@ -118,7 +125,7 @@ class JobService:
         job = await self._change(
             job_id, [], lambda job, _: steps.cancel(job, self.now()), "cancelled"
         )
-        await self.results.erase(job_id)
+        await self.erasure.tidy(job)
         return job
 
     async def retry(self, job_id: str) -> Job:
@@ -135,7 +142,7 @@ class JobService:
         ]
         job = await self._change(
             job_id,
-            failed,
+            [*failed, FINISH],
             lambda job, chunks: steps.retry(job, [*chunks.values()], self.now()),
             "retried",
         )

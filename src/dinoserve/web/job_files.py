@@ -4,7 +4,7 @@ from fastapi import Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from dinoserve.domain.jobs import Job
-from dinoserve.errors import JobStateError, UnavailableError
+from dinoserve.errors import JobStateError, ResultErasedError, UnavailableError
 from dinoserve.services.job_results import JobResults, ResultFile
 
 
@@ -12,9 +12,16 @@ async def send_result(job: Job, results: JobResults) -> Response:
     """Return the answer with the job's result.
 
     Raises:
+        ResultErasedError: an asset was erased since that it tells of.
         JobStateError: the job has not succeeded.
         UnavailableError: its file is gone.
     """
+    if job.erased_at:
+        raise ResultErasedError(
+            "An asset was erased that this job covers, and what it made with it; submit"
+            " the job again.",
+            job=job.id,
+        )
     if job.state != "succeeded":
         raise JobStateError(
             f"This job is {job.state}; a result is there once a job has succeeded.",

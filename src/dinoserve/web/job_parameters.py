@@ -15,8 +15,14 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from dinoserve.domain.assets import check_metadata
+from dinoserve.domain.character_checks import DRIFTED_BELOW
 from dinoserve.domain.manifests import MAX_BYTES
+from dinoserve.domain.quality_typicality import MAX_NEIGHBOURS
 from dinoserve.errors import InvalidInputError
+from dinoserve.services.sequences import MAX_SHOTS
+from dinoserve.web.character_requests import BoxList, CharacterIdText
+from dinoserve.web.comparing import GroupingFields, SoughtFields
+from dinoserve.web.quality_requests import ThresholdsBody, WeightsBody
 from dinoserve.web.schemas import (
     AssetIdText,
     CollectionText,
@@ -175,6 +181,45 @@ class SimilarityParameters(Parameters):
         return self
 
 
+class DuplicatesParameters(Parameters, SoughtFields):
+    """Among which assets duplicates are sought, and what is taken for one."""
+
+    assets: AssetIds | None = None
+    collection: CollectionText | None = None
+    collections: (
+        Annotated[list[CollectionText], Field(min_length=1, max_length=20), Once] | None
+    ) = None
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Self:
+        self._need_one("assets", "collection", "collections")
+        return self
+
+
+class GroupsParameters(Parameters, GroupingFields):
+    """Which assets are grouped, and how."""
+
+    assets: AssetIds | None = None
+    collection: CollectionText | None = None
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Self:
+        self._need_one("assets", "collection")
+        return self
+
+
+class RegionsParameters(Parameters):
+    """Of which assets regions are stored, under the loaded recipe."""
+
+    assets: AssetIds | None = None
+    collection: CollectionText | None = None
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Self:
+        self._need_one("assets", "collection")
+        return self
+
+
 class ExportParameters(Parameters):
     """Which assets are written into a file, and how; default: all."""
 
@@ -182,6 +227,48 @@ class ExportParameters(Parameters):
     tags: SomeTags | None = Field(default=None, description="All must be there.")
     format: Literal["ndjson", "parquet", "npz"] = "ndjson"
     vectors: bool = True
+
+
+class QualityParameters(Parameters):
+    """Which assets are measured, and where issues begin."""
+
+    assets: AssetIds | None = None
+    collection: CollectionText | None = None
+    thresholds: ThresholdsBody = Field(default={})
+    weights: WeightsBody | None = None
+    reference: CollectionText | None = Field(
+        default=None, description="The collection that typicality is told of."
+    )
+    k: int = Field(default=10, ge=1, le=MAX_NEIGHBOURS)
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Self:
+        self._need_one("assets", "collection")
+        return self
+
+
+class ShotParameters(Parameters):
+    """A shot, and the box that its subject is in."""
+
+    asset: AssetIdText
+    box: BoxList | None = Field(
+        default=None, description="Left, top, right, bottom in upright pixels."
+    )
+
+
+class SequenceParameters(Parameters):
+    """Shots in order, and what they are compared with."""
+
+    shots: list[AssetIdText | ShotParameters] = Field(
+        min_length=2, max_length=MAX_SHOTS
+    )
+    collection: CollectionText = Field(
+        default="default", description="Of all shots, and of the character."
+    )
+    character: CharacterIdText | None = Field(
+        default=None, description="Default: the first shot is the reference."
+    )
+    drifted_below: float = Field(default=DRIFTED_BELOW, ge=-1, le=1)
 
 
 class CompactParameters(Parameters):
@@ -199,7 +286,12 @@ PARAMETERS: Final[Mapping[str, type[Parameters]]] = {
     "reembed": ReembedParameters,
     "ingest": IngestParameters,
     "similarity": SimilarityParameters,
+    "duplicates": DuplicatesParameters,
+    "groups": GroupsParameters,
+    "regions": RegionsParameters,
     "export": ExportParameters,
+    "quality": QualityParameters,
+    "sequence": SequenceParameters,
     "compact": CompactParameters,
 }
 """What each kind takes."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, Field
 
@@ -14,7 +14,17 @@ _LONG_LIST = 100
 _LONG_TEXT = 1000
 
 
-class ProgressView(BaseModel):
+class _View(BaseModel):
+    @classmethod
+    def _like(cls, source: object, **others: object) -> Self:
+        """Return a view of what the source has by the same names, and of the others."""
+        names = cls.model_fields.keys() - others.keys()
+        return cls.model_validate(
+            {name: getattr(source, name) for name in names} | others
+        )
+
+
+class ProgressView(_View):
     """How far a job has come."""
 
     items: int = Field(description="Found so far.")
@@ -36,15 +46,8 @@ class ProgressView(BaseModel):
         ended = progress.done + progress.failed
         rate = _rate(job, ended, now)
         has_eta = progress.is_planned and job.state in LIVE
-        return cls(
-            items=progress.items,
-            done=progress.done,
-            failed=progress.failed,
-            reasons=dict(progress.reasons),
-            chunks=progress.chunks,
-            ended=progress.ended,
-            buried=progress.buried,
-            is_planned=progress.is_planned,
+        return cls._like(
+            progress,
             percent=_percent(ended, progress.items) if progress.is_planned else None,
             rate_per_s=None if rate is None else round(rate, 3),
             eta_s=round((progress.items - ended) / rate, 1)
@@ -53,7 +56,7 @@ class ProgressView(BaseModel):
         )
 
 
-class JobView(BaseModel):
+class JobView(_View):
     """A job as it is shown."""
 
     id: str
@@ -73,25 +76,18 @@ class JobView(BaseModel):
     finished_at: datetime | None
     progress: ProgressView
     result: dict[str, Any] | None
+    erased_at: datetime | None = Field(
+        description="When what it made was erased, with an asset that it covers."
+    )
     error: str | None
 
     @classmethod
     def of(cls, job: Job, now: datetime) -> "JobView":
         """Return the view of a job at this time."""
-        return cls(
-            id=job.id,
-            kind=job.kind,
-            collection=job.collection,
+        return cls._like(
+            job,
             parameters=_brief(job.parameters),
-            requester=job.requester,
-            state=job.state,
-            version=job.version,
-            created_at=job.created_at,
-            started_at=job.started_at,
-            finished_at=job.finished_at,
             progress=ProgressView.of(job, now),
-            result=None if job.result is None else dict(job.result),
-            error=job.error,
         )
 
 
@@ -110,7 +106,7 @@ class FailureView(BaseModel):
         return cls(item=item, code=code, detail=detail, chunk=failed.chunk)
 
 
-class DeadLetterView(BaseModel):
+class DeadLetterView(_View):
     """A chunk that was given up."""
 
     id: str = Field(description="The job's id, a dot, the chunk's number.")
@@ -129,18 +125,14 @@ class DeadLetterView(BaseModel):
     def of(cls, letter: DeadLetter) -> "DeadLetterView":
         """Return the view of a dead letter."""
         job, chunk = letter
-        return cls(
+        return cls._like(
+            chunk,
             id=f"{job.id}.{chunk.number}",
             job=job.id,
             kind=job.kind,
             collection=job.collection,
             chunk=chunk.number,
             items=len(chunk.items),
-            error=chunk.error,
-            starts=chunk.starts,
-            tries=chunk.tries,
-            crashes=chunk.crashes,
-            worker=chunk.worker,
         )
 
 

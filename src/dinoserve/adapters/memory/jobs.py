@@ -1,15 +1,17 @@
 """Jobs and their chunks in dictionaries."""
 
 import json
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 
 from dinoserve.domain.assets import Metadata
+from dinoserve.domain.job_erasure import Erasure, covered
 from dinoserve.domain.job_steps import Edited
-from dinoserve.domain.jobs import Chunk, Job, Progress
+from dinoserve.domain.jobs import LIVE, Chunk, Job, Progress
 from dinoserve.errors import InvalidInputError
-from dinoserve.ports import ChunkQuery, Edit, JobCursor, JobQuery
+from dinoserve.ports import ChunkQuery, Edit, JobCursor, JobQuery, Waiting
 
 
 class MemoryJobs:
@@ -22,6 +24,8 @@ class MemoryJobs:
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
         self._chunks: dict[str, dict[int, Chunk]] = {}
+        self._erasures: dict[str, Erasure] = {}
+        self._erased = 0
 
     async def accept(self, job: Job, chunks: Sequence[Chunk]) -> Job:
         """Store a new job; return it, or the one that has its id or key."""
@@ -76,6 +80,53 @@ class MemoryJobs:
         _check_text(job_id)
         self._jobs.pop(job_id, None)
         self._chunks.pop(job_id, None)
+
+    async def telling(
+        self, names: Collection[str], after: str, limit: int
+    ) -> list[Job]:
+        """Return jobs that cover any of these names, by id."""
+        _check_text([*names], after)
+        found = [
+            _copy(self._jobs[key])
+            for key in sorted(self._jobs)
+            if key > after and not covered(self._jobs[key]).isdisjoint(names)
+        ]
+        return found[:limit]
+
+    async def untidy(self, before: datetime, limit: int) -> list[Job]:
+        """Return jobs with leftovers that were over by then, by id."""
+        found = (self._jobs[key] for key in sorted(self._jobs))
+        return [
+            _copy(job)
+            for job in found
+            if job.has_leftovers and job.finished_at and job.finished_at <= before
+        ][:limit]
+
+    async def waiting(self, most: int) -> list[Waiting]:
+        """Return how much waits of each kind and collection."""
+        jobs: Counter[tuple[str, str | None]] = Counter()
+        chunks: Counter[tuple[str, str | None]] = Counter()
+        for job in self._jobs.values():
+            if job.state in LIVE:
+                left = job.progress.chunks - job.progress.ended
+                jobs[job.kind, job.collection] += 1
+                chunks[job.kind, job.collection] += min(most, max(1, left))
+        return [Waiting(*key, jobs[key], chunks[key]) for key in jobs]
+
+    async def erasures(self, limit: int) -> list[Erasure]:
+        """Return erasures that were not settled, the oldest first."""
+        return list(self._erasures.values())[:limit]
+
+    async def settle(self, erasures: Collection[Erasure]) -> None:
+        """Forget these erasures."""
+        for each in erasures:
+            self._erasures.pop(each.key, None)
+
+    def note_erasure(self, asset_id: str, collection: str) -> None:
+        """Note that the asset was erased, for `erasures`."""
+        self._erased += 1
+        key = str(self._erased)
+        self._erasures[key] = Erasure(key, asset_id, collection)
 
     def _known(self, job: Job) -> Job | None:
         keyed = (each for each in self._jobs.values() if each.key == job.key)
@@ -135,7 +186,7 @@ def _is_meant(job: Job, query: JobQuery) -> bool:
     return (
         (not query.states or job.state in query.states)
         and query.kind in (None, job.kind)
-        and query.collection in (None, job.collection)
+        and query.collection in (None, job.collection or "")
         and (query.after is None or _is_behind(job, query.after, query))
     )
 

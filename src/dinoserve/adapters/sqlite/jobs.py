@@ -3,23 +3,26 @@
 import json
 import sqlite3
 from collections.abc import Collection, Sequence
-from dataclasses import fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeAlias
 
+from dinoserve.adapters.sqlite import job_upkeep
 from dinoserve.adapters.sqlite.chunks import marks
 from dinoserve.adapters.sqlite.database import Database
-from dinoserve.domain.assets import Metadata
+from dinoserve.adapters.sqlite.job_rows import (
+    CHUNK,
+    JOB,
+    chunk_of,
+    chunk_row,
+    job_of,
+    job_row,
+)
+from dinoserve.domain.job_erasure import Erasure
 from dinoserve.domain.job_steps import Edited
-from dinoserve.domain.jobs import Chunk, Failure, Job, Progress
-from dinoserve.ports import ChunkQuery, Edit, JobQuery
+from dinoserve.domain.jobs import Chunk, Job
+from dinoserve.domain.times import to_microseconds
+from dinoserve.ports import ChunkQuery, Edit, JobQuery, Waiting
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-_JOB = tuple(field.name for field in fields(Job))
-_CHUNK = tuple(field.name for field in fields(Chunk))
-_PROGRESS = tuple(field.name for field in fields(Progress))
 _Conditions: TypeAlias = dict[str, list[Any]]
 
 
@@ -67,6 +70,28 @@ class SqliteJobs:
         """Erase a job with its chunks; absent: nothing happens."""
         await self._database.write(_forget, job_id)
 
+    async def telling(
+        self, names: Collection[str], after: str, limit: int
+    ) -> list[Job]:
+        """Return jobs that cover any of these names, by id."""
+        return await self._database.read(job_upkeep.telling, names, after, limit)
+
+    async def untidy(self, before: datetime, limit: int) -> list[Job]:
+        """Return jobs with leftovers that were over by then, by id."""
+        return await self._database.read(job_upkeep.untidy, before, limit)
+
+    async def waiting(self, most: int) -> list[Waiting]:
+        """Return how much waits of each kind and collection."""
+        return await self._database.read(job_upkeep.waiting, most)
+
+    async def erasures(self, limit: int) -> list[Erasure]:
+        """Return erasures that were not settled, the oldest first."""
+        return await self._database.read(job_upkeep.erasures, limit)
+
+    async def settle(self, erasures: Collection[Erasure]) -> None:
+        """Forget these erasures."""
+        await self._database.write(job_upkeep.settle, erasures)
+
 
 def _names(columns: Sequence[str]) -> str:
     return ", ".join(columns)
@@ -80,28 +105,29 @@ def _changes(columns: Sequence[str]) -> str:
     return _names([f"{column} = excluded.{column}" for column in columns])
 
 
-_SELECT_JOB = f"SELECT {_names(_JOB)} FROM job"  # noqa: S608 - only names of our columns are put in
-_SELECT_CHUNK = f"SELECT {_names(_CHUNK)} FROM job_chunk"  # noqa: S608 - only names of our columns are put in
+_SELECT_JOB = f"SELECT {_names(JOB)} FROM job"  # noqa: S608 - only names of our columns are put in
+_SELECT_CHUNK = f"SELECT {_names(CHUNK)} FROM job_chunk"  # noqa: S608 - only names of our columns are put in
 _IS_MEANT = "job_id = ? AND number IN (SELECT value FROM json_each(?))"
 _SELECT_NUMBERED = f"{_SELECT_CHUNK} WHERE {_IS_MEANT}"
-_ADD_JOB = f"{_insert('job', _JOB)} ON CONFLICT DO NOTHING"
-_PUT_JOB = f"{_insert('job', _JOB)} ON CONFLICT (id) DO UPDATE SET {_changes(_JOB)}"
+_ADD_JOB = f"{_insert('job', JOB)} ON CONFLICT DO NOTHING"
+_PUT_JOB = f"{_insert('job', JOB)} ON CONFLICT (id) DO UPDATE SET {_changes(JOB)}"
 _PUT_CHUNK = (
-    f"{_insert('job_chunk', _CHUNK)}"
-    f" ON CONFLICT (job_id, number) DO UPDATE SET {_changes(_CHUNK)}"
+    f"{_insert('job_chunk', CHUNK)}"
+    f" ON CONFLICT (job_id, number) DO UPDATE SET {_changes(CHUNK)}"
 )
 
 
 def _accept(connection: sqlite3.Connection, job: Job, chunks: Sequence[Chunk]) -> Job:
-    added = connection.execute(_ADD_JOB, _job_row(job))
+    added = connection.execute(_ADD_JOB, job_row(job))
     if added.rowcount == 1:
-        connection.executemany(_PUT_CHUNK, map(_chunk_row, chunks))
+        connection.executemany(_PUT_CHUNK, map(chunk_row, chunks))
+        job_upkeep.cover(connection, None, job)
         return job
     rows = connection.execute(
         f"{_SELECT_JOB} WHERE key = ?1 OR id = ?2 ORDER BY key IS ?1 DESC",
         (job.key, job.id),
     )
-    return _job(rows.fetchone())
+    return job_of(rows.fetchone())
 
 
 def _edit(
@@ -114,8 +140,9 @@ def _edit(
     if edited is None:
         return None
     if edited.job is not job:
-        connection.execute(_PUT_JOB, _job_row(edited.job))
-    connection.executemany(_PUT_CHUNK, map(_chunk_row, edited.chunks))
+        connection.execute(_PUT_JOB, job_row(edited.job))
+        job_upkeep.cover(connection, job, edited.job)
+    connection.executemany(_PUT_CHUNK, map(chunk_row, edited.chunks))
     return edited
 
 
@@ -123,12 +150,12 @@ def _numbered(
     connection: sqlite3.Connection, job_id: str, numbers: Collection[int]
 ) -> dict[int, Chunk]:
     rows = connection.execute(_SELECT_NUMBERED, (job_id, json.dumps(list(numbers))))
-    return {chunk.number: chunk for chunk in map(_chunk, rows)}
+    return {chunk.number: chunk for chunk in map(chunk_of, rows)}
 
 
 def _get(connection: sqlite3.Connection, job_id: str) -> Job | None:
     row = connection.execute(f"{_SELECT_JOB} WHERE id = ?", (job_id,)).fetchone()
-    return _job(row) if row else None
+    return job_of(row) if row else None
 
 
 def _forget(connection: sqlite3.Connection, job_id: str) -> None:
@@ -141,16 +168,16 @@ def _jobs(connection: sqlite3.Connection, query: JobQuery) -> list[Job]:
     if query.kind is not None:
         conditions["kind = ?"] = [query.kind]
     if query.collection is not None:
-        conditions["collection = ?"] = [query.collection]
+        conditions["collection IS nullif(?, '')"] = [query.collection]
     if query.after is not None:
-        place = [_integer(query.after.created_at), query.after.id]
+        place = [to_microseconds(query.after.created_at), query.after.id]
         conditions[f"(created_at, id) {sign} (?, ?)"] = place
     select, values = _selection(_SELECT_JOB, query.states, conditions)
     rows = connection.execute(
         f"{select} ORDER BY created_at {order}, id {order} LIMIT ?",
         [*values, query.limit],
     )
-    return [_job(row) for row in rows]
+    return [job_of(row) for row in rows]
 
 
 def _chunks(connection: sqlite3.Connection, query: ChunkQuery) -> list[Chunk]:
@@ -168,7 +195,7 @@ def _chunks(connection: sqlite3.Connection, query: ChunkQuery) -> list[Chunk]:
     rows = connection.execute(
         f"{select} ORDER BY job_id, number LIMIT ?", [*values, query.limit]
     )
-    return [_chunk(row) for row in rows]
+    return [chunk_of(row) for row in rows]
 
 
 def _selection(
@@ -185,78 +212,3 @@ def _selection(
         return select, values
     merged = " UNION ALL ".join([f"{select} AND state = ?"] * len(states))
     return merged, [value for state in states for value in (*values, state)]
-
-
-def _job_row(job: Job) -> tuple[Any, ...]:
-    return (
-        job.id,
-        job.kind,
-        _json(job.parameters),
-        _integer(job.created_at),
-        job.fingerprint,
-        job.collection,
-        job.requester,
-        job.key,
-        job.has_finish,
-        job.state,
-        job.version,
-        _integer(job.started_at),
-        _integer(job.finished_at),
-        _json({name: getattr(job.progress, name) for name in _PROGRESS}),
-        None if job.result is None else _json(job.result),
-        job.error,
-    )
-
-
-def _chunk_row(chunk: Chunk) -> tuple[Any, ...]:
-    return (
-        chunk.job_id,
-        chunk.number,
-        _integer(chunk.run_at),
-        _json(chunk.items),
-        chunk.cursor,
-        chunk.state,
-        chunk.worker,
-        _integer(chunk.seen_at),
-        chunk.starts,
-        chunk.tries,
-        chunk.crashes,
-        chunk.done,
-        _json(chunk.failures),
-        chunk.error,
-    )
-
-
-def _job(row: Sequence[Any]) -> Job:
-    found: dict[str, Any] = dict(zip(_JOB, row, strict=True))
-    for name in ("created_at", "started_at", "finished_at"):
-        found[name] = _time(found[name])
-    found["has_finish"] = bool(found["has_finish"])
-    found["parameters"] = json.loads(found["parameters"])
-    found["progress"] = Progress(**json.loads(found["progress"]))
-    if found["result"] is not None:
-        found["result"] = json.loads(found["result"])
-    return Job(**found)
-
-
-def _chunk(row: Sequence[Any]) -> Chunk:
-    found: dict[str, Any] = dict(zip(_CHUNK, row, strict=True))
-    for name in ("run_at", "seen_at"):
-        found[name] = _time(found[name])
-    found["items"] = tuple(json.loads(found["items"]))
-    failures = json.loads(found["failures"])
-    found["failures"] = tuple(Failure(*failure) for failure in failures)
-    return Chunk(**found)
-
-
-def _json(value: Metadata | tuple[object, ...]) -> str:
-    # Not ASCII only, so that lone surrogates are refused when it is stored.
-    return json.dumps(value, ensure_ascii=False, default=dict)
-
-
-def _integer(time: datetime | None) -> int | None:
-    return None if time is None else (time - _EPOCH) // _MICROSECOND
-
-
-def _time(microseconds: int | None) -> datetime | None:
-    return None if microseconds is None else _EPOCH + microseconds * _MICROSECOND

@@ -12,6 +12,7 @@ from dinoserve.errors import (
     JobNotFoundError,
     JobStateError,
     OverloadedError,
+    ResultErasedError,
     StorageFullError,
     UnavailableError,
 )
@@ -194,7 +195,8 @@ async def retry_job(job_id: JobIdPath, services: ServicesDep) -> JobView:
 @router.get(
     "/{job_id}/result",
     response_class=Response,
-    responses=_RESULT | responses(JobNotFoundError, JobStateError, UnavailableError),
+    responses=_RESULT
+    | responses(JobNotFoundError, JobStateError, ResultErasedError, UnavailableError),
 )
 async def get_result(job_id: JobIdPath, services: ServicesDep) -> Response:
     """Send what the job made: JSON, or a file."""
