@@ -1,6 +1,6 @@
 # The words people and CI use. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-memory bench-gpu servers clean
+.PHONY: help run test check bench eval bench-index bench-memory bench-gpu servers clean
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -25,17 +25,24 @@ check: .venv/ready-check ## lint, format, types, layers, spelling
 bench: .venv/ready-bench .venv/peers/ready ## measure engine and HTTP, beside other servers
 	@$(BIN)/python benchmarks/http.py
 
+eval: .venv/ready ## measure the model on labelled folders: make eval FOLDERS="a b"
+	@[ -n "$(FOLDERS)" ] || { echo 'name labelled folders: make eval FOLDERS="a b"; see docs/evaluation.md' >&2; exit 2; }
+	@$(BIN)/python -m dinoserve eval $(FOLDERS) --out benchmarks/results
+
+bench-index: .venv/ready-bench ## measure the index beside exact BLAS, in about 4 minutes; N=1000000
+	@$(BIN)/python -m benchmarks.index --vectors $(or $(N),200000)
+
 bench-memory: .venv/ready-bench ## measure memory over 20 000 images
 	@$(BIN)/python -m benchmarks.endurance
 
 bench-gpu: ## measure on a GPU; installs nothing, wants PyTorch and transformers
 	@if [ -x $(BIN)/python ]; then $(BIN)/python benchmarks/gpu.py; else $(PYTHON) benchmarks/gpu.py; fi
 
-servers: ## install the Debian servers that tests can use: Redis and Ceph (as root)
-	@for name in redis-server radosgw ceph-mon ceph-osd ceph; do \
+servers: ## install the Debian servers that tests can use: Redis, Ceph, nginx (as root)
+	@for name in redis-server nginx radosgw ceph-mon ceph-osd ceph; do \
 	  command -v $$name >/dev/null || missing=1; done; [ -z "$$missing" ] || { \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
-	  --no-install-recommends redis-server radosgw ceph-mon ceph-osd ceph-common; }
+	  --no-install-recommends redis-server nginx-light radosgw ceph-mon ceph-osd ceph-common; }
 
 clean: ## remove what was built, not the data
 	@rm -rf .venv

@@ -9,6 +9,9 @@ import pytest
 
 from needs import NEEDS
 
+# By name: imported here, it would import NumPy before the line on threads below.
+pytest_plugins = ["production"]
+
 _NOT_RUN = "not run: "
 
 # Test processes share few cores: PyTorch's own threads would only get in their way.

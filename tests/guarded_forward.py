@@ -135,6 +135,7 @@ async def serving(
     forward: GuardedForward, metrics: Metrics, decode_threads: int = 1
 ) -> AsyncGenerator[QueuedEmbedder]:
     """Serve in batches of four at most; leave no thread behind."""
+    before = set(threading.enumerate())
     async with QueuedEmbedder(
         forward,
         LIMITS,
@@ -152,7 +153,7 @@ async def serving(
             yield embedder
         finally:
             forward.open_doors()
-    names = [thread.name for thread in threading.enumerate()]
+    names = [thread.name for thread in threading.enumerate() if thread not in before]
     assert not [name for name in names if name.startswith("dinoserve-")]
 
 

@@ -5,6 +5,7 @@ tests' has PyTorch in it.
 """
 
 import asyncio
+import os
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -13,7 +14,9 @@ from pathlib import Path
 from dinoserve.adapters.objects import Bucket, S3Objects
 from dinoserve.adapters.objects.bucket import S3Limits
 
-SIZE_BYTES = 20_000_000
+# The 20 MB that were promised take long: `DINOSERVE_TEST_LONG` asks for them. Seven are
+# two parts already, and two hundred of them several times the bound on memory.
+SIZE_BYTES = 20_000_000 if os.environ.get("DINOSERVE_TEST_LONG") else 7_000_000
 _CHUNK_BYTES = 256 * 1024
 
 

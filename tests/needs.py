@@ -16,6 +16,7 @@ S3_URL = "DINOSERVE_TEST_S3_URL"
 MOTO_SERVER = Path(__file__).parents[1] / ".venv/servers/bin/moto_server"
 _CEPH = ("ceph", "ceph-mon", "ceph-osd", "radosgw", "radosgw-admin")
 REDIS_URL = "DINOSERVE_TEST_REDIS_URL"
+QDRANT_URL = "QDRANT_URL"
 
 
 class Need(NamedTuple):
@@ -69,7 +70,7 @@ NEEDS = {
         True,
     ),
     "nginx": Need(
-        lambda: shutil.which("nginx") is not None, "apt-get install nginx", False
+        lambda: shutil.which("nginx") is not None, "as root, make servers", True
     ),
     "curl": Need(
         lambda: shutil.which("curl") is not None, "apt-get install curl", True
@@ -82,6 +83,11 @@ NEEDS = {
         "`make test` installs the test server of tests/servers.txt beside the tests; if"
         " it is no longer offered, name a real one in DINOSERVE_TEST_MONGODB_URL",
         True,
+    ),
+    "qdrant": Need(
+        lambda: bool(os.environ.get(QDRANT_URL)),
+        f"name an empty Qdrant server in {QDRANT_URL}",
+        False,
     ),
     "mongodb-search": Need(
         lambda: MONGODB_SEARCH_URL in os.environ,

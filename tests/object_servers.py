@@ -55,8 +55,7 @@ async def keys(bucket: Bucket) -> list[str]:
 
 async def clear(bucket: Bucket) -> None:
     """Erase whatever begins with the bucket's prefix."""
-    for key in await keys(bucket):
-        await obstore.delete_async(connect(bucket, S3Limits()), key)
+    await obstore.delete_async(connect(bucket, S3Limits()), await keys(bucket))
 
 
 def make_bucket(bucket: Bucket) -> None:

@@ -10,6 +10,20 @@ from dinoserve.domain.recipes import Recipe
 from dinoserve.domain.vectors import Embedding, Vector, normalise
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
+# Of every kind that a database or its query language might stumble over.
+ODD_TEXTS = [
+    "it's",
+    '"quoted"',
+    "'; DROP TABLE asset; --",
+    "日本語",
+    "🦕",
+    "a\0b",
+    "%_",
+    "",
+    "$.x[0]",
+    "line\nbreak",
+    "x" * 500,
+]
 
 
 def digest(seed: object) -> str:

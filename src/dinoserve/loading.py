@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import get_args
 
 from dinoserve.adapters.remote_embedder import RemoteEmbedder
@@ -12,14 +13,17 @@ from dinoserve.domain.framing import Framing, lay_out, read_framing
 from dinoserve.domain.geometry import Geometry
 from dinoserve.domain.renditions import Format, Offer
 from dinoserve.engine.admission import Admission
+from dinoserve.engine.distortions import DISTORTIONS, distort
 from dinoserve.engine.embedder import EngineLimits, QueuedEmbedder
 from dinoserve.engine.forward import Forward
 from dinoserve.engine.images import ImageLimits, decode
+from dinoserve.engine.pixel_reader import ThreadedPixelReader
 from dinoserve.engine.renditions import PillowRedrawer
 from dinoserve.engine.stub import StubForward
 from dinoserve.errors import InvalidInputError, StartUpError
 from dinoserve.ports import Embedder, ImageBytes, ObjectStore
 from dinoserve.services.assets import AssetService
+from dinoserve.services.evaluation import EvaluationService
 from dinoserve.services.renditions import RenditionService
 from dinoserve.services.turns import Turns
 from dinoserve.settings import Settings
@@ -113,6 +117,22 @@ def open_renditions(
         offer=Offer(sizes, qualities),
         turns=Turns(threads, settings.max_waiting_renditions),
         metrics=assets.metrics,
+    )
+
+
+async def open_evaluation(
+    settings: Settings, metrics: Metrics, stack: AsyncExitStack
+) -> EvaluationService:
+    """Return what evaluates the model; the stack closes it.
+
+    Errors as `open_embedder`.
+    """
+    limits = image_limits(settings)
+    return EvaluationService(
+        embedder=await open_embedder(settings, metrics, stack),
+        pixels=stack.enter_context(ThreadedPixelReader(limits)),
+        distort=partial(distort, limits=limits),
+        distortions=tuple(DISTORTIONS),
     )
 
 

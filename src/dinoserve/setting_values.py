@@ -7,10 +7,12 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Secret, SecretStr, StringConstraints
 
+from dinoserve.domain.quality_issues import read_thresholds
 from dinoserve.domain.renditions import MAX_QUALITY, MAX_SIDE_PX
-from dinoserve.errors import StartUpError
+from dinoserve.errors import InvalidInputError, StartUpError
 
 _OWN_HTTP = {("http", host) for host in ("127.0.0.1", "::1", "localhost")}
+_QDRANT = {"qdrant+http", "qdrant+https"}
 _HASHED_KEY = "sha256:"
 # Hosts are names, addresses or percent-encoded sockets. A user or password with an
 # unescaped @, / or ? does not match.
@@ -84,6 +86,15 @@ def _up_to(limit: int) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _check_thresholds(value: str) -> str:
+    """Return the setting as it is, if thresholds can be read of it."""
+    try:
+        read_thresholds(value)
+    except InvalidInputError as error:
+        raise ValueError(f"{error.detail} Such as dark=0.4,greyscale=off") from error
+    return value
+
+
 def _check_engine(value: str) -> str:
     """Return the address without the slash at its end."""
     url = urlsplit(value)
@@ -94,6 +105,26 @@ def _check_engine(value: str) -> str:
             " goes into DINOSERVE_ENGINE_KEY"
         )
     return value.rstrip("/")
+
+
+def _check_index(value: str) -> str:
+    """Return the setting without the slash at its end."""
+    if value in {"auto", "memory", "mongodb"}:
+        return value
+    url = urlsplit(value)
+    has_more = "@" in url.netloc or url.path.strip("/") or url.query or url.fragment
+    if url.scheme not in _QDRANT or not url.hostname or has_more:
+        raise ValueError(
+            "`auto`, `memory`, `mongodb`, or a Qdrant server such as"
+            " qdrant+http://qdrant:6333; its key goes into DINOSERVE_INDEX_KEY"
+        )
+    return value.rstrip("/")
+
+
+def qdrant_url(index: str) -> str | None:
+    """Return where Qdrant is, if that is what the setting names."""
+    scheme, _, url = index.partition("+")
+    return url if scheme == "qdrant" else None
 
 
 def _check_content(value: str) -> str:
@@ -118,6 +149,8 @@ _NumberList = Annotated[
 ]
 SideList = Annotated[_NumberList, _up_to(MAX_SIDE_PX)]
 QualityList = Annotated[_NumberList, _up_to(MAX_QUALITY)]
+ThresholdList = Annotated[str, AfterValidator(_check_thresholds)]
+IndexText = Annotated[str, AfterValidator(_check_index)]
 EngineUrl = Annotated[str, AfterValidator(_check_engine)]
 ContentText = Annotated[str, AfterValidator(_check_content)]
 ObjectsUrl = Annotated[str, StringConstraints(pattern=_OBJECTS_PATTERN)]

@@ -11,12 +11,14 @@ from dinoserve.setting_values import (
     ContentText,
     DocumentsUrl,
     EngineUrl,
+    IndexText,
     ObjectsUrl,
     QualityList,
     QueueUrl,
     RedisUrl,
     SideList,
     StoreUrl,
+    ThresholdList,
 )
 
 MIB = 1024 * 1024
@@ -101,10 +103,17 @@ class Settings(BaseSettings):
         gt=0,
         description="Seconds that a process with Redis believes its own cache.",
     )
-    index: Literal["auto", "memory", "mongodb"] = Field(
+    index: IndexText = Field(
         "auto",
-        description="Where vectors are searched; `auto` takes MongoDB's vector search"
-        " if there is one.",
+        description="Where vectors are searched: `memory`, `mongodb` or"
+        " `qdrant+http://…`; `auto` takes MongoDB's vector search if there is one.",
+    )
+    index_key: SecretStr | None = Field(None, description="API key of that Qdrant.")
+    index_graph_from: int = Field(
+        100_000,
+        gt=0,
+        description="Vectors of a collection from which on a graph is searched; below,"
+        " every vector is compared.",
     )
     queue: QueueUrl = Field(
         StoreUrl("embedded"),
@@ -128,7 +137,7 @@ class Settings(BaseSettings):
     max_waiting_chunks: int = Field(
         10_000,
         gt=0,
-        description="Chunks of one kind in the queue before further jobs get 429.",
+        description="Chunks of one kind that wait before further jobs get 429.",
     )
     model: str = Field(
         "bundled",
@@ -191,6 +200,11 @@ class Settings(BaseSettings):
     rendition_qualities: QualityList = Field(
         "40,60,75,80,90",
         description="Qualities that a rendition may have without a signed link.",
+    )
+    quality_thresholds: ThresholdList = Field(
+        "",
+        description="Where issues of quality begin, if not as usual, such as"
+        " `dark=0.4,greyscale=off`; a request may say otherwise.",
     )
     max_waiting_renditions: int = Field(
         64, gt=0, description="Renditions that may wait before callers get 429."

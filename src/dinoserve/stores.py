@@ -9,6 +9,7 @@ from typing import Final, get_args
 from dinoserve.adapters.data_folder import claim_folder
 from dinoserve.adapters.exact_index import ExactIndex
 from dinoserve.adapters.folder_listing import FolderListing
+from dinoserve.adapters.mapped_index import Limits, MappedIndex
 from dinoserve.adapters.memory import MemoryDocuments, MemoryObjects
 from dinoserve.adapters.memory_cache import MemoryCache
 from dinoserve.adapters.memory_queue import MemoryQueue
@@ -42,6 +43,7 @@ _log = logging.getLogger(__name__)
 _MEMORY = "memory:"
 _EMBEDDED = "embedded"
 _QUEUE = "queue"
+_INDEX = "index"
 _DATABASE = "documents.sqlite"
 # An upload holds its mark while it writes one object: a few minutes at most.
 _GRACE_S: Final = 3600.0
@@ -124,12 +126,24 @@ async def open_areas(settings: Settings) -> dict[Area, ObjectStore]:
 
 
 async def open_index(
-    settings: Settings, documents: DocumentStore, dimension: int
+    settings: Settings,
+    documents: DocumentStore,
+    dimension: int,
+    metrics: Metrics,
+    files: AsyncExitStack | None,
 ) -> VectorIndex:
-    """Return where vectors of this dimension are searched, ready; it closes nothing.
+    """Return where vectors of this dimension are searched, ready to be filled.
+
+    Args:
+        settings: say where and how.
+        documents: where the vectors are kept.
+        dimension: numbers in a vector.
+        metrics: where is counted.
+        files: closes it, where it may have files in the data folder; None: it may not.
 
     Raises:
-        StartUpError: MongoDB's own index is wanted, and cannot be had.
+        StartUpError: MongoDB's own index is wanted, and cannot be had; or the folder
+            of the files cannot be used.
     """
     is_wanted = settings.index == "mongodb"
     if isinstance(documents, MongoDocuments) and settings.index != "memory":
@@ -144,7 +158,15 @@ async def open_index(
             "DINOSERVE_INDEX=mongodb needs the vectors in MongoDB: set"
             " DINOSERVE_DOCUMENTS=mongodb://…, or DINOSERVE_INDEX=memory."
         )
-    return ExactIndex()
+    if files is None or not has_folder(settings):
+        return ExactIndex()
+    limits = Limits(graph_from=settings.index_graph_from)
+    folder = settings.data / _INDEX
+    try:
+        opened = MappedIndex.open(folder, limits, metrics)
+        return await files.enter_async_context(opened)
+    except OSError as error:
+        raise StartUpError(f"{folder} cannot be used: {error.strerror}.") from error
 
 
 async def open_cache(

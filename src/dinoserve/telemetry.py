@@ -34,6 +34,10 @@ class Metrics:
         collected: objects removed that belonged to no asset, by what they were:
             `unfinished`, `originals`, `derived`, `incoming`.
         index: 1 for the kind of index that searches: `memory`, `mongodb`.
+        searches: by what served them: `scan`, `graph`, `mongodb`.
+        index_recall: share of the true hits that a graph found, of searches sampled.
+        index_built: share of the running build of the index that is done; 1: none runs.
+        index_builds: builds of the index by outcome: `done`, `failed`.
         cache_hits: values found, by kind and level: `local`, `shared`.
         cache_misses: values found in no level, by kind.
         cache_evictions: values that gave way in this process, by kind.
@@ -121,7 +125,34 @@ class Metrics:
             ["kind"],
             registry=registry,
         )
+        self._count_index(registry)
         self._count_cache(registry)
+
+    def _count_index(self, registry: CollectorRegistry) -> None:
+        self.searches = Counter(
+            "dinoserve_searches",
+            "Searches by what served them",
+            ["path"],
+            registry=registry,
+        )
+        self.index_recall = Histogram(
+            "dinoserve_index_recall",
+            "Share of the true hits that a graph found, of searches sampled",
+            buckets=(0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0),
+            registry=registry,
+        )
+        self.index_built = Gauge(
+            "dinoserve_index_built_ratio",
+            "Share of the running build of the index that is done; 1: none runs",
+            registry=registry,
+        )
+        self.index_built.set(1)
+        self.index_builds = Counter(
+            "dinoserve_index_builds",
+            "Builds of the index by outcome",
+            ["outcome"],
+            registry=registry,
+        )
 
     def _count_cache(self, registry: CollectorRegistry) -> None:
         self.cache_hits = Counter(

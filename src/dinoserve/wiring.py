@@ -1,56 +1,30 @@
 """The only place that names adapters: settings in, services or the web app out."""
 
 import logging
-import secrets
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
-from typing import NamedTuple
 
 from fastapi import FastAPI
 
 from dinoserve.adapters.data_folder import (
     Claim,
     claim_folder,
-    kept_key,
     without_workers,
 )
-from dinoserve.adapters.fetch import DisabledFetcher, FetchLimits, GuardedFetcher
-from dinoserve.adapters.objects import secret_key
-from dinoserve.domain.links import KEY_BYTES, Signer
-from dinoserve.engine.renderer import PillowRenderer
+from dinoserve.adapters.qdrant_index import QdrantIndex
+from dinoserve.engine.pixel_reader import ThreadedPixelReader
 from dinoserve.errors import StartUpError, UnavailableError, UnsafeBindError
-from dinoserve.loading import image_limits, open_embedder, open_renditions
-from dinoserve.ports import (
-    Area,
-    DocumentStore,
-    Embedder,
-    ImageFetcher,
-    JobQueue,
-    ObjectStore,
-    VectorIndex,
-)
+from dinoserve.joining import Opened, joined, now
+from dinoserve.loading import image_limits, open_embedder
+from dinoserve.ports import Embedder, VectorIndex
 from dinoserve.services import Services
-from dinoserve.services.assets import AssetService
-from dinoserve.services.cached_documents import CachedDocuments
 from dinoserve.services.cached_embedder import CachedEmbedder
-from dinoserve.services.cached_index import CachedIndex
-from dinoserve.services.caching import TwoLevels
-from dinoserve.services.downloads import PROXY, REDIRECT, DownloadService
-from dinoserve.services.embeddings import EmbeddingService
-from dinoserve.services.features import FeatureService
 from dinoserve.services.following import in_step
-from dinoserve.services.health import HealthService
-from dinoserve.services.job_watching import JobWatching
-from dinoserve.services.models import ModelService
 from dinoserve.services.orphans import OrphanService
-from dinoserve.services.search import SearchService
-from dinoserve.services.similarity import SimilarityService
 from dinoserve.services.sweeping import Sweeper
-from dinoserve.services.uploads import UploadService
-from dinoserve.setting_values import key_digest
+from dinoserve.setting_values import key_digest, qdrant_url
 from dinoserve.settings import Settings
 from dinoserve.stores import (
     change_feed,
@@ -66,7 +40,7 @@ from dinoserve.telemetry import Metrics
 from dinoserve.web.app import OpenServices, create_app
 from dinoserve.web.deps import WebOptions
 from dinoserve.web.middleware import is_loopback
-from dinoserve.working import Shift, job_service, working
+from dinoserve.working import Shift, working
 
 _log = logging.getLogger(__name__)
 # After every 500 objects: a million of them take some minutes, and nobody waits.
@@ -150,11 +124,17 @@ async def _open(
         limit = settings.max_request_patches
         embedder = CachedEmbedder.over(embedder, levels, limit)
     dimension = embedder.card.recipe.dimension
-    index = await open_index(settings, documents, dimension)
-    metrics.index.labels("mongodb" if index.reads_store else "memory").set(1)
+    # Beside a server, the files are the server's.
+    files = stack if claim == "server" else None
+    if url := qdrant_url(settings.index):
+        index = await open_qdrant(url, settings, stack)
+    else:
+        index = await open_index(settings, documents, dimension, metrics, files)
+    metrics.index.labels(_kind(settings, index)).set(1)
     queue = await open_queue(settings, metrics, stack)
-    opened = _Opened(documents, areas, index, embedder, levels, queue)
-    services = _join(opened, settings, metrics)
+    pixels = stack.enter_context(ThreadedPixelReader(image_limits(settings)))
+    opened = Opened(documents, areas, index, embedder, pixels, levels, queue)
+    services = joined(opened, settings, metrics)
     if claim == "server":
         await _tidy_up(opened, services, settings, metrics, stack)
     await services.models.announce()
@@ -169,8 +149,31 @@ async def _open(
     return services
 
 
+def _kind(settings: Settings, index: VectorIndex) -> str:
+    if qdrant_url(settings.index):
+        return "qdrant"
+    return "mongodb" if index.reads_store else "memory"
+
+
+async def open_qdrant(
+    url: str, settings: Settings, stack: AsyncExitStack
+) -> VectorIndex:
+    """Return the index of a Qdrant server; the stack closes it.
+
+    Args:
+        url: of the server.
+        settings: have its key.
+        stack: closes it.
+
+    Raises:
+        StartUpError: its client is not installed.
+    """
+    key = settings.index_key.get_secret_value() if settings.index_key else None
+    return await stack.enter_async_context(QdrantIndex.open(url, key))
+
+
 async def _tidy_up(
-    opened: "_Opened",
+    opened: "Opened",
     services: Services,
     settings: Settings,
     metrics: Metrics,
@@ -178,7 +181,7 @@ async def _tidy_up(
 ) -> None:
     """Remove what belongs to nobody, now and until the stack closes."""
     documents, areas, *_ = opened
-    orphans = OrphanService(documents, areas, _now, pause_s=_COLLECTING_PAUSE_S)
+    orphans = OrphanService(documents, areas, now, pause_s=_COLLECTING_PAUSE_S)
     sweeper = Sweeper(services.assets, services.uploads, orphans, metrics)
     await _sweep_after_crash(sweeper, settings)
     await stack.enter_async_context(sweeper.sweeping())
@@ -195,93 +198,3 @@ async def _sweep_after_crash(sweeper: Sweeper, settings: Settings) -> None:
             grace = grace_s(settings, alone=True)
             assets = replace(sweeper.assets, grace_s=grace)
             await replace(sweeper, assets=assets).sweep()
-
-
-def _link_key(settings: Settings) -> bytes:
-    if settings.link_key:
-        return secret_key("DINOSERVE_LINK_KEY", settings.link_key)
-    if has_folder(settings):
-        return kept_key(settings.data, KEY_BYTES)
-    return secrets.token_bytes(KEY_BYTES)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _content(settings: Settings) -> str:
-    is_sealed = settings.objects_key or settings.s3_sse_c_key
-    if is_sealed and settings.content not in {PROXY, REDIRECT}:
-        raise StartUpError(
-            "DINOSERVE_CONTENT names where everybody can read the originals, and they"
-            " are sealed: set it to `proxy`."
-        )
-    return settings.content
-
-
-def _fetcher(settings: Settings) -> ImageFetcher:
-    if not settings.fetch_urls:
-        return DisabledFetcher()
-    return GuardedFetcher(
-        FetchLimits(
-            timeout_s=settings.fetch_timeout_s, max_bytes=settings.max_image_bytes
-        )
-    )
-
-
-class _Opened(NamedTuple):
-    documents: DocumentStore
-    areas: Mapping[Area, ObjectStore]
-    vectors: VectorIndex
-    embedder: Embedder
-    levels: TwoLevels | None
-    queue: JobQueue
-
-
-def _join(opened: _Opened, settings: Settings, metrics: Metrics) -> Services:
-    documents, areas, index, embedder, levels, queue = opened
-    kept, job_store = documents, documents.jobs
-    if levels:
-        kept = CachedDocuments(documents, levels, trusts_records=False)
-        documents = CachedDocuments(documents, levels)
-        if settings.cache_bytes:
-            index = CachedIndex(index, replace(levels, shared=None))
-    assets = AssetService(
-        documents=kept,
-        objects=areas["originals"],
-        derived=areas["derived"],
-        index=index,
-        embedder=embedder,
-        fetcher=_fetcher(settings),
-        metrics=metrics,
-        now=_now,
-        grace_s=grace_s(settings),
-    )
-    embeddings = EmbeddingService(documents, embedder, assets)
-    job_stores = job_store, queue, areas["results"]
-    jobs = job_service(job_stores, assets, embeddings, settings)
-    links = Signer(_link_key(settings))
-    limit = settings.max_image_bytes
-    renderer = PillowRenderer(image_limits(settings))
-    return Services(
-        assets=assets,
-        uploads=UploadService(areas["incoming"], assets, links, limit, _now),
-        downloads=DownloadService(areas["originals"], _content(settings)),
-        renditions=open_renditions(assets, areas["derived"], settings),
-        embeddings=embeddings,
-        features=FeatureService(embedder, assets, renderer),
-        search=SearchService(documents, index, embeddings, metrics),
-        similarity=SimilarityService(embeddings),
-        models=ModelService(documents, embedder),
-        health=HealthService(
-            documents,
-            areas["originals"],
-            embedder,
-            index,
-            queue,
-            levels and levels.shared,
-        ),
-        jobs=jobs,
-        watching=JobWatching(jobs),
-        links=links,
-    )

@@ -15,25 +15,51 @@ from dinoserve.errors import StartUpError, UnavailableError
 from dinoserve.ports import Handler, ImageListing, JobQueue, JobStore, ObjectStore
 from dinoserve.services.assets import AssetService
 from dinoserve.services.dispatching import Dispatcher, dispatched
+from dinoserve.services.duplicates import DuplicateService
 from dinoserve.services.embeddings import EmbeddingService
+from dinoserve.services.groups import GroupService
+from dinoserve.services.job_erasure import JobErasure, erasing
 from dinoserve.services.job_kinds import JobKind
 from dinoserve.services.job_results import JobResults
 from dinoserve.services.job_runner import JobRunner
 from dinoserve.services.jobs import JobService
 from dinoserve.services.kinds.asset_sets import AssetSets
 from dinoserve.services.kinds.compact import CompactKind
+from dinoserve.services.kinds.duplicates import DuplicatesKind
 from dinoserve.services.kinds.embed import EmbedKind
 from dinoserve.services.kinds.erase import EraseKind
 from dinoserve.services.kinds.export import ExportKind
+from dinoserve.services.kinds.groups import GroupsKind
 from dinoserve.services.kinds.ingest import IngestKind
+from dinoserve.services.kinds.quality import QualityKind
 from dinoserve.services.kinds.reembed import ReembedKind
+from dinoserve.services.kinds.regions import RegionsKind
+from dinoserve.services.kinds.sequence import SequenceKind
 from dinoserve.services.kinds.similarity import SimilarityKind
+from dinoserve.services.quality import QualityService
+from dinoserve.services.regions import RegionService
+from dinoserve.services.renditions import RenditionService
+from dinoserve.services.sequences import SequenceService
 from dinoserve.settings import Settings
 from dinoserve.stores import image_listings, table_writer
 from dinoserve.telemetry import Metrics
 
 _log = logging.getLogger(__name__)
 _FORGET_EVERY_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the kinds of jobs work with."""
+
+    assets: AssetService
+    embeddings: EmbeddingService
+    quality: QualityService
+    duplicates: DuplicateService
+    groups: GroupService
+    regions: RegionService
+    sequences: SequenceService
+    renditions: RenditionService
 
 
 def patience_of(settings: Settings) -> Patience:
@@ -43,22 +69,20 @@ def patience_of(settings: Settings) -> Patience:
 
 def job_service(
     stores: tuple[JobStore, JobQueue, ObjectStore],
-    assets: AssetService,
-    embeddings: EmbeddingService,
+    uses: Capabilities,
     settings: Settings,
 ) -> JobService:
     """Return the jobs of these services.
 
     Args:
         stores: of records, of messages and of results.
-        assets: that jobs work on.
-        embeddings: that jobs make.
+        uses: what the kinds of jobs work with.
         settings: how many and how long.
     """
     store, queue, results = stores
     dispatcher = Dispatcher(store, queue, _now, patience_of(settings))
     kept = JobResults(results)
-    kinds = _kinds(assets, embeddings, kept, image_listings(settings))
+    kinds = _kinds(uses, kept, image_listings(settings))
     return JobService(
         store,
         dispatcher,
@@ -67,6 +91,13 @@ def job_service(
         _now,
         settings.max_waiting_chunks,
     )
+
+
+def job_erasure(
+    store: JobStore, results: ObjectStore, settings: Settings
+) -> JobErasure:
+    """Return what erases of these jobs what nobody needs, or may have, any more."""
+    return JobErasure(store, JobResults(results), _now, settings.job_lease_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +149,7 @@ async def working(
     try:
         async with (
             dispatched(dispatcher),
+            erasing(jobs.erasure),
             dispatcher.queue.serve(
                 kinds, _to_the_end(runner.handle, shift.grace_s), shift.slots
             ),
@@ -129,11 +161,11 @@ async def working(
 
 
 def _kinds(
-    assets: AssetService,
-    embeddings: EmbeddingService,
+    uses: Capabilities,
     results: JobResults,
     listings: tuple[ImageListing, ImageListing | None],
 ) -> Mapping[str, JobKind]:
+    assets, embeddings = uses.assets, uses.embeddings
     documents = assets.documents
     kinds: list[JobKind] = [
         EmbedKind(documents, embeddings),
@@ -142,6 +174,11 @@ def _kinds(
         IngestKind(assets, *listings),
         SimilarityKind(documents, embeddings, results, AssetSets(documents, results)),
         ExportKind(documents, embeddings, results, table_writer()),
+        QualityKind(uses.quality, results),
+        DuplicatesKind(uses.duplicates, results),
+        GroupsKind(uses.groups, results),
+        RegionsKind(uses.regions),
+        SequenceKind(uses.sequences, uses.renditions, results),
         CompactKind(documents, embeddings, results, _now),
     ]
     return {kind.name: kind for kind in kinds}

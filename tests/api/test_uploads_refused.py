@@ -54,6 +54,7 @@ async def test_what_is_no_image_is_refused_and_not_kept(running: Running) -> Non
     begun = await running.sent(b"no image at all")
     answer = await running.complete(begun)
     assert (answer.status_code, code(answer)) == (415, "image-unsupported")
+    assert answer.json()["field"] == "upload_id"
     assert await running.names() == []
     assert await running.kept() == []
 
@@ -90,6 +91,8 @@ async def test_what_is_too_large_is_refused_before_it_is_sent() -> None:
         ({"sha256": "ab"}, "sha256"),
         ({"size_bytes": 0}, "size_bytes"),
         ({"size_bytes": -1}, "size_bytes"),
+        ({"size_bytes": True}, "size_bytes"),
+        ({"size_bytes": "7"}, "size_bytes"),
         ({"collection": "a b"}, "collection"),
         ({"tags": [""]}, "tags[0]"),
         ({"metadata": {"n": 2**60}}, "metadata"),

@@ -8,11 +8,16 @@ from pathlib import Path
 import pytest
 
 from dinoserve.adapters.memory import MemoryDocuments, MemoryObjects
+from dinoserve.adapters.memory import documents as memory_documents
 from dinoserve.adapters.memory_cache import MemoryCache
 from dinoserve.adapters.memory_queue import MemoryQueue
 from dinoserve.adapters.mongo import MongoDocuments
+from dinoserve.adapters.mongo import scanning as mongo_scanning
+from dinoserve.adapters.mongo import upkeep as mongo_upkeep
 from dinoserve.adapters.objects import LocalObjects
 from dinoserve.adapters.sqlite import SqliteDocuments
+from dinoserve.adapters.sqlite import embeddings as sqlite_embeddings
+from dinoserve.adapters.sqlite import upkeep as sqlite_upkeep
 from dinoserve.ports import Cache, DocumentStore, JobQueue, JobStore, ObjectStore
 from dinoserve.telemetry import Metrics
 from mongo_server import fresh_documents
@@ -38,6 +43,18 @@ async def documents(
         return
     async with SqliteDocuments.open(tmp_path / "documents.sqlite") as store:
         yield store
+
+
+@pytest.fixture
+def batch(monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many vectors one batch has: few, so that a few assets make several."""
+    size = 8
+    modules = [memory_documents, mongo_scanning, mongo_upkeep, sqlite_embeddings]
+    for module in [*modules, sqlite_upkeep]:
+        for name in ("BATCH", "_BATCH", "DROP_BATCH"):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, size)
+    return size
 
 
 @pytest.fixture

@@ -11,21 +11,7 @@ from dinoserve.domain.paging import AssetQuery
 from dinoserve.domain.vectors import Embedding
 from dinoserve.errors import AssetNotFoundError, InvalidInputError
 from dinoserve.ports import AssetChanges, DocumentStore
-from records import NOON, a_vector, an_asset, an_embedding
-
-ODD_TEXTS = [
-    "it's",
-    '"quoted"',
-    "'; DROP TABLE asset; --",
-    "日本語",
-    "🦕",
-    "a\0b",
-    "%_",
-    "",
-    "$.x[0]",
-    "line\nbreak",
-    "x" * 500,
-]
+from records import NOON, ODD_TEXTS, a_vector, an_asset, an_embedding
 
 
 async def test_a_new_asset_is_told_to_be_new(documents: DocumentStore) -> None:
@@ -93,9 +79,10 @@ async def test_embeddings_claimed_by_an_asset_are_ignored(
 
 async def test_thousands_of_assets_are_read_at_once(documents: DocumentStore) -> None:
     assets = [an_asset(seed) for seed in range(2100)]
-    await asyncio.gather(*(documents.add(asset, None) for asset in assets))
+    there = {asset.id: asset for asset in assets[::70]}
+    await asyncio.gather(*(documents.add(asset, None) for asset in there.values()))
     ids = [asset.id for asset in assets]
-    assert len(await documents.get(ids + ids)) == 2100
+    assert await documents.get(ids + ids) == there
 
 
 async def test_a_time_in_another_zone_is_the_same_time(

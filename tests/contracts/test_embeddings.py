@@ -88,17 +88,17 @@ async def test_embeddings_are_counted_by_recipe(documents: DocumentStore) -> Non
 
 
 async def test_a_scan_yields_every_vector_of_the_recipe_in_bounded_batches(
-    documents: DocumentStore,
+    documents: DocumentStore, batch: int
 ) -> None:
-    assets = [an_asset(seed, collection=f"c{seed % 3}") for seed in range(1300)]
+    assets = [an_asset(seed, collection=f"c{seed % 3}") for seed in range(5 * batch)]
     embeddings = [
         an_embedding(asset, f"r{seed % 2}", seed) for seed, asset in enumerate(assets)
     ]
     pairs = zip(assets, embeddings, strict=True)
     await asyncio.gather(*(documents.add(*pair) for pair in pairs))
-    batches = [batch async for batch in documents.scan("r1")]
-    assert max(len(batch) for batch in batches) <= 512
-    found = {entry.asset_id: entry for batch in batches for entry in batch}
+    batches = [entries async for entries in documents.scan("r1")]
+    assert max(map(len, batches)) == batch
+    found = {entry.asset_id: entry for entries in batches for entry in entries}
     assert set(found) == {asset.id for asset in assets[1::2]}
     assert found[assets[7].id].collection == "c1"
     np.testing.assert_array_equal(found[assets[7].id].vector, a_vector(7))
@@ -111,16 +111,16 @@ async def test_a_scan_of_an_unknown_recipe_yields_nothing(
 
 
 async def test_a_scan_yields_what_was_there_while_writes_go_on(
-    documents: DocumentStore,
+    documents: DocumentStore, batch: int
 ) -> None:
-    assets = [an_asset(seed) for seed in range(1100)]
+    assets = [an_asset(seed) for seed in range(3 * batch)]
     await asyncio.gather(
         *(documents.add(asset, an_embedding(asset)) for asset in assets)
     )
     found: set[str] = set()
     late = 0
-    async for batch in documents.scan("r1"):
-        found |= {entry.asset_id for entry in batch}
+    async for entries in documents.scan("r1"):
+        found |= {entry.asset_id for entry in entries}
         new = an_asset(f"late {late}")
         await documents.add(new, an_embedding(new))
         await documents.put(an_embedding(assets[late], seed=9))

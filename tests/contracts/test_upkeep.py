@@ -11,7 +11,7 @@ from dinoserve.adapters.mongo import MongoDocuments
 from dinoserve.adapters.sqlite import SqliteDocuments
 from dinoserve.domain.assets import Asset
 from dinoserve.domain.vectors import Embedding
-from dinoserve.ports import DROP_BATCH, Change, DocumentStore, Space
+from dinoserve.ports import Change, DocumentStore, Space
 from mongo_server import fresh_documents
 from records import a_vector, an_asset, an_embedding
 
@@ -100,9 +100,9 @@ async def test_other_collections_keep_their_vectors(documents: DocumentStore) ->
 
 
 async def test_vectors_are_dropped_in_batches_until_none_is_left(
-    documents: DocumentStore,
+    documents: DocumentStore, batch: int
 ) -> None:
-    count = DROP_BATCH + 3
+    count = batch + 3
     await asyncio.gather(
         *(stored(documents, seed, "old", "new") for seed in range(count))
     )
@@ -113,22 +113,20 @@ async def test_vectors_are_dropped_in_batches_until_none_is_left(
         await documents.drop("old", "new", None),
     ]
 
-    assert [len(batch) for batch in dropped] == [DROP_BATCH, 3, 0]
-    assert len({asset for batch in dropped for asset in batch}) == count
+    assert [len(some) for some in dropped] == [batch, 3, 0]
+    assert len({asset for some in dropped for asset in some}) == count
     assert await documents.counts() == {"new": count}
 
 
 async def test_those_that_keep_their_vectors_hide_no_others(
-    documents: DocumentStore,
+    documents: DocumentStore, batch: int
 ) -> None:
-    await asyncio.gather(
-        *(stored(documents, seed, "old") for seed in range(DROP_BATCH + 3))
-    )
+    await asyncio.gather(*(stored(documents, seed, "old") for seed in range(batch + 3)))
     replaced = await stored(documents, "replaced", "old", "new")
 
     assert await documents.drop("old", "new", None) == [replaced.id]
     assert await documents.drop("old", "new", None) == []
-    assert await documents.counts() == {"old": DROP_BATCH + 3, "new": 1}
+    assert await documents.counts() == {"old": batch + 3, "new": 1}
 
 
 async def test_the_recipe_that_stays_is_never_dropped(documents: DocumentStore) -> None:

@@ -6,13 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mongo_server import fresh_database
 from odd_files import photo
 from servers import running
 from stored import (
@@ -28,12 +26,6 @@ from stored import (
 
 COUNT = 12
 TIMEOUT_S = 90
-
-
-@pytest.fixture
-async def mongodb() -> AsyncIterator[str]:
-    async with fresh_database() as url:
-        yield url
 
 
 def clean_environment() -> dict[str, str]:

@@ -5,15 +5,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dinoserve.adapters.objects import Bucket, S3Objects
-from mongo_server import fresh_database
-from object_servers import clear, fresh_bucket
 from odd_files import photo
 from redis_server import RedisServer
 from servers import running
@@ -26,19 +24,6 @@ TIMEOUT_S = 90
 
 
 @pytest.fixture
-async def bucket() -> AsyncIterator[Bucket]:
-    bucket = fresh_bucket("moto")
-    yield bucket
-    await clear(bucket)
-
-
-@pytest.fixture
-async def mongodb() -> AsyncIterator[str]:
-    async with fresh_database() as url:
-        yield url
-
-
-@pytest.fixture
 def redis() -> Iterator[RedisServer]:
     server = RedisServer().start()
     yield server
@@ -46,17 +31,9 @@ def redis() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def production(mongodb: str, bucket: Bucket, redis: RedisServer) -> dict[str, str]:
-    """The settings of a server that has nothing in its data folder."""
-    return {
-        "DINOSERVE_MODEL": "stub",
-        "DINOSERVE_DOCUMENTS": mongodb,
-        "DINOSERVE_OBJECTS": f"s3://{bucket.name}/{bucket.prefix}",
-        "DINOSERVE_S3_ENDPOINT": bucket.endpoint,
-        "DINOSERVE_S3_ACCESS_KEY": bucket.access_key,
-        "DINOSERVE_S3_SECRET_KEY": bucket.secret_key,
-        "DINOSERVE_REDIS": redis.url,
-    }
+def production(production: dict[str, str], redis: RedisServer) -> dict[str, str]:
+    """As others have it, with a cache."""
+    return production | {"DINOSERVE_REDIS": redis.url}
 
 
 def doctor(data: Path, env: dict[str, str], *options: str) -> dict[str, Any]:

@@ -1,14 +1,13 @@
 """Two server processes on one MongoDB: what one stores and erases, the other sees."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from mongo_server import fresh_database
 from odd_files import photo
 from servers import Server, running
 from stored import data_uri, search, uploaded
@@ -17,12 +16,6 @@ pytestmark = pytest.mark.needs("mongodb")
 
 # Far more than the second it may take, as the machine may be busy.
 DEADLINE_S = 20
-
-
-@pytest.fixture
-async def mongodb() -> AsyncIterator[str]:
-    async with fresh_database() as url:
-        yield url
 
 
 @pytest.fixture

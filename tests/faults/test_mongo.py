@@ -6,7 +6,6 @@ The failures are real: the server's own failpoints, and SIGKILL.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import count
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -38,15 +37,6 @@ async def url() -> AsyncIterator[str]:
 async def documents(url: str) -> AsyncIterator[MongoDocuments]:
     async with MongoDocuments.open(url) as documents:
         yield documents
-
-
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[MongoServer]:
-    # Of its own accord this server journals single writes when asked, but not commits;
-    # that commits ask for it is told by tests/unit/test_mongo_concerns.py.
-    server = MongoServer(tmp_path / "storage", "--sync-on-commit").start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 """A scan of all vectors whose cursor, connection or server dies: it goes on."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,13 +36,6 @@ async def documents(url: str) -> AsyncIterator[MongoDocuments]:
     async with MongoDocuments.open(url) as documents:
         await fill(documents)
         yield documents
-
-
-@pytest.fixture
-def own_server(tmp_path: Path) -> Iterator[MongoServer]:
-    server = MongoServer(tmp_path / "storage", "--sync-on-commit").start()
-    yield server
-    server.stop()
 
 
 async def fill(documents: MongoDocuments) -> None:

@@ -20,8 +20,6 @@ from dinoserve.adapters.objects import Bucket, S3Objects
 from dinoserve.ports import ObjectStore
 from dinoserve.services.losses import LossService
 from dinoserve.services.orphans import OrphanService
-from mongo_server import fresh_database
-from object_servers import clear, fresh_bucket
 from odd_files import photo
 from servers import Server, running
 from stored import listed, sha256, upload, uploaded
@@ -34,30 +32,9 @@ DIGESTS = {sha256(data) for data in PICTURES}
 
 
 @pytest.fixture
-async def bucket() -> AsyncIterator[Bucket]:
-    bucket = fresh_bucket("moto")
-    yield bucket
-    await clear(bucket)
-
-
-@pytest.fixture
-async def mongodb() -> AsyncIterator[str]:
-    async with fresh_database() as url:
-        yield url
-
-
-@pytest.fixture
-def servers(tmp_path: Path, mongodb: str, bucket: Bucket) -> Iterator[list[Server]]:
-    env = {
-        "DINOSERVE_MODEL": "stub",
-        "DINOSERVE_DOCUMENTS": mongodb,
-        "DINOSERVE_OBJECTS": f"s3://{bucket.name}/{bucket.prefix}",
-        "DINOSERVE_S3_ENDPOINT": bucket.endpoint,
-        "DINOSERVE_S3_ACCESS_KEY": bucket.access_key,
-        "DINOSERVE_S3_SECRET_KEY": bucket.secret_key,
-        # Both look all the time.
-        "DINOSERVE_COLLECT_HOURS": "0.00005",
-    }
+def servers(tmp_path: Path, production: dict[str, str]) -> Iterator[list[Server]]:
+    # Both look all the time.
+    env = production | {"DINOSERVE_COLLECT_HOURS": "0.00005"}
     with ExitStack() as stack:
         yield [
             stack.enter_context(running(tmp_path / name, **env))

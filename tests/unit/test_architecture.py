@@ -16,10 +16,12 @@ MODULES = sorted(
 )
 # Beside the package's name on the index: what is imported.
 IMPORTED_AS = {
+    "faiss-cpu": "faiss",
     "huggingface-hub": "huggingface_hub",
     "pillow": "PIL",
     "prometheus-client": None,  # telemetry is below the services on purpose
     "pydantic-settings": "pydantic_settings",
+    "scikit-learn": "sklearn",
     "python-multipart": None,  # used by Starlette
     "anyio": None,  # used by Starlette
     "numpy": None,  # the domain's own words are arrays
@@ -66,7 +68,8 @@ def test_the_core_is_forbidden_every_dependency() -> None:
     names = [re.split("[>=;]", text)[0] for text in texts]
     imported = {IMPORTED_AS.get(name, name) for name in names} - {None}
 
-    others = {"pyarrow", "starlette", "sqlite3"}  # extras, and what others bring
+    # Extras, and what others bring.
+    others = {"pyarrow", "qdrant_client", "starlette", "sqlite3"}
     assert imported | others == set(core["forbidden_modules"])
 
 

@@ -8,7 +8,7 @@ import pytest
 from dinoserve.domain.assets import EmbeddingRef, ImageInfo
 from dinoserve.domain.geometry import Box, Geometry
 from dinoserve.domain.similarity import Hit
-from dinoserve.ports import Embedded, Features
+from dinoserve.ports import Embedded, Features, Nearest
 from dinoserve.services.cached_values import (
     asset_from_bytes,
     asset_to_bytes,
@@ -16,8 +16,8 @@ from dinoserve.services.cached_values import (
     embedded_to_bytes,
     features_from_bytes,
     features_to_bytes,
-    hits_from_bytes,
-    hits_to_bytes,
+    nearest_from_bytes,
+    nearest_to_bytes,
 )
 from records import a_recipe, a_vector, an_asset
 
@@ -75,7 +75,9 @@ def test_what_comes_from_the_cache_cannot_be_written_to() -> None:
 
 @pytest.mark.parametrize("hits", [[], [Hit("a", 0.1 + 0.2), Hit("b", -1.0)]])
 def test_hits_come_back_in_order_and_are_never_nothing(hits: list[Hit]) -> None:
-    raw = hits_to_bytes(hits)
+    given = Nearest(hits, "graph", is_exact=False)
+
+    raw = nearest_to_bytes(given)
 
     assert raw
-    assert hits_from_bytes(raw) == hits
+    assert nearest_from_bytes(raw) == given

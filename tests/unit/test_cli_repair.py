@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from dinoserve.adapters.data_folder import claim_folder
 from dinoserve.cli import app
-from dinoserve.services.assets import Upload
+from dinoserve.services.upload import Upload
 from dinoserve.settings import Settings
 from dinoserve.stores import open_objects
 from dinoserve.telemetry import Metrics

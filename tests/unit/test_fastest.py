@@ -22,6 +22,7 @@ from dinoserve.engine.torch_forward import TorchForward
 from dinoserve.engine.weights import LoadedModel, load_model
 from dinoserve.errors import StartUpError
 from dinoserve.telemetry import Metrics
+from models import make_vit
 
 Tokens = NDArray[np.float32]
 Fault: TypeAlias = Callable[[Any, Tokens], Tokens]
@@ -30,6 +31,20 @@ Fault: TypeAlias = Callable[[Any, Tokens], Tokens]
 @pytest.fixture(scope="module")
 def model() -> LoadedModel:
     return load_model("bundled")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    """A model whose proof takes a moment, with as many tokens as the bundled one."""
+    return load_model(str(make_vit(tmp_path_factory.mktemp("small"))))
+
+
+@pytest.fixture(scope="module")
+def best(model: LoadedModel) -> ModelForward:
+    """What serves where nothing is asked for; it is found without int8."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(fastest, "open_quantised")
+        return opened(model)
 
 
 @pytest.fixture(scope="module")
@@ -94,20 +109,20 @@ def broken(_self: object, _pixels: Tokens) -> Tokens:
 
 
 def infinite(_self: object, pixels: Tokens) -> Tokens:
-    return np.full((len(pixels), 201, 192), np.inf, np.float32)
+    return np.full((len(pixels), 201, 64), np.inf, np.float32)
 
 
 def wrong(_self: object, pixels: Tokens) -> Tokens:
-    return np.ones((len(pixels), 201, 192), np.float32)
+    return np.ones((len(pixels), 201, 64), np.float32)
 
 
 def not_a_number(_self: object, pixels: Tokens) -> Tokens:
-    return np.full((len(pixels), 201, 192), np.nan, np.float32)
+    return np.full((len(pixels), 201, 64), np.nan, np.float32)
 
 
 @pytest.mark.parametrize("fault", [broken, infinite, wrong])
 def test_an_engine_that_does_not_prove_equal_is_passed_over(
-    model: LoadedModel,
+    small: LoadedModel,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     fault: object,
@@ -115,7 +130,7 @@ def test_an_engine_that_does_not_prove_equal_is_passed_over(
     monkeypatch.setattr(OpenVinoForward, "all_tokens", fault)
     metrics = Metrics()
 
-    forward = opened(model, metrics, engine="openvino", precision="fp32")
+    forward = opened(small, metrics, engine="openvino", precision="fp32")
 
     assert served(forward) == ("torch", "fp32")
     assert "openvino in fp32 does not serve" in caplog.text
@@ -141,21 +156,21 @@ BAD_INPUTS: dict[str, Callable[[Tokens], bool]] = {
 
 @pytest.mark.parametrize("bad", BAD_INPUTS)
 def test_an_engine_that_fails_only_for_some_inputs_is_passed_over(
-    model: LoadedModel, monkeypatch: pytest.MonkeyPatch, bad: str
+    small: LoadedModel, monkeypatch: pytest.MonkeyPatch, bad: str
 ) -> None:
     fault = right_but(not_a_number, BAD_INPUTS[bad])
     monkeypatch.setattr(OpenVinoForward, "all_tokens", fault)
 
-    forward = opened(model, engine="openvino", precision="fp32")
+    forward = opened(small, engine="openvino", precision="fp32")
 
     assert served(forward) == ("torch", "fp32")
 
 
-def test_pictures_of_different_shapes_prove_an_engine_too(model: LoadedModel) -> None:
-    by_aspect = how(model).with_framing(Framing("short:64", "round"))
+def test_pictures_of_different_shapes_prove_an_engine_too(small: LoadedModel) -> None:
+    by_aspect = how(small).with_framing(Framing("short:64", "round"))
     wanted = Wanted("cpu", "openvino", "fp32")
 
-    forward = open_forward(model, by_aspect, wanted, Metrics())
+    forward = open_forward(small, by_aspect, wanted, Metrics())
 
     assert served(forward) == ("openvino", "fp32")
 
@@ -184,6 +199,7 @@ class TestInt8:
     def test_one_that_is_too_far_off_is_passed_over_for_the_next_best(
         self,
         model: LoadedModel,
+        best: ModelForward,
         cache: Path,
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
@@ -194,18 +210,14 @@ class TestInt8:
 
         forward = opened(model, metrics, precision="int8", cache=cache)
 
-        assert served(forward) == served(opened(model))
+        assert served(forward) == served(best)
         assert forward.card.recipe.weights_sha256 == model.weights_sha256
         assert "openvino in int8 does not serve: " in caplog.text
         counted = 'fallbacks_total{engine="openvino",precision="int8"} 1.0'
         assert counted in metrics.render().decode()
 
-    def test_it_is_never_taken_unasked(
-        self, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.delattr(fastest, "open_quantised")
-
-        assert served(opened(model)) != ("openvino", "int8")
+    def test_it_is_never_taken_unasked(self, best: ModelForward) -> None:
+        assert served(best) != ("openvino", "int8")
 
     def test_pytorch_has_none(self, model: LoadedModel) -> None:
         with pytest.raises(StartUpError, match="DINOSERVE_ENGINE=auto"):

@@ -14,10 +14,10 @@ from dinoserve.domain.vectors import Embedding
 from dinoserve.errors import InvalidInputError
 from dinoserve.ports import JobQuery
 from dinoserve.services import Services
-from dinoserve.services.assets import Upload
 from dinoserve.services.job_results import JobResults
 from dinoserve.services.jobs import Asked
 from dinoserve.services.kinds.compact import CompactKind
+from dinoserve.services.upload import Upload
 from dinoserve.settings import Settings
 from dinoserve.telemetry import Metrics
 from dinoserve.wiring import open_services

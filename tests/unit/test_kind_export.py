@@ -162,6 +162,7 @@ async def test_what_got_its_vector_later_is_added_by_a_retry(shop: Filed) -> Non
         assert np.array_equal(npz["vectors"][1], vector)
 
 
+@pytest.mark.usefixtures("parts_stay")
 async def test_a_chunk_that_is_done_twice_writes_the_same_bytes(shop: Filed) -> None:
     assets = await shop.give(*range(20))
     job = await shop.done("export", format="npz")

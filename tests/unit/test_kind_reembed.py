@@ -12,11 +12,11 @@ from dinoserve.domain.jobs import Chunk, Job, Outcome
 from dinoserve.domain.vectors import Embedding, Vector
 from dinoserve.errors import InvalidInputError, RecipeMismatchError, UnavailableError
 from dinoserve.services import Services
-from dinoserve.services.assets import Upload
 from dinoserve.services.jobs import Asked
 from dinoserve.services.kinds.reembed import ReembedKind
 from dinoserve.services.search import SearchRequest
 from dinoserve.services.sources import Encoded, Kept
+from dinoserve.services.upload import Upload
 from dinoserve.settings import Settings
 from dinoserve.telemetry import Metrics
 from dinoserve.wiring import open_services

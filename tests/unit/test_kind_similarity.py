@@ -145,6 +145,7 @@ async def test_a_set_of_hardly_any_gives_a_file_without_pairs(
     assert made["scores"].shape == (count, count if mode == "matrix" else 0)
 
 
+@pytest.mark.usefixtures("parts_stay")
 async def test_what_was_erased_meanwhile_is_in_no_row_and_no_column(
     shop: Filed,
 ) -> None:
@@ -162,6 +163,7 @@ async def test_what_was_erased_meanwhile_is_in_no_row_and_no_column(
     assert (result["assets"], result["erased"]) == (299, 1)
 
 
+@pytest.mark.usefixtures("parts_stay")
 async def test_what_was_erased_meanwhile_is_nobodys_neighbour(shop: Filed) -> None:
     assets = await shop.give(*range(300))
     job = await shop.done("similarity", collection="default", k=299)
@@ -175,6 +177,7 @@ async def test_what_was_erased_meanwhile_is_nobodys_neighbour(shop: Filed) -> No
     assert assets[5].id not in str(told)
 
 
+@pytest.mark.usefixtures("parts_stay")
 async def test_a_vector_that_changes_meanwhile_does_not_change_the_set(
     shop: Filed,
 ) -> None:
@@ -190,6 +193,7 @@ async def test_a_vector_that_changes_meanwhile_does_not_change_the_set(
     assert await results.load(job.id, 1) == before
 
 
+@pytest.mark.usefixtures("parts_stay")
 async def test_a_plan_of_a_worker_that_was_taken_for_dead_changes_nothing(
     shop: Filed,
 ) -> None:
@@ -214,6 +218,7 @@ async def test_a_plan_that_found_the_set_finds_nothing_more(shop: Filed) -> None
     assert found == []
 
 
+@pytest.mark.usefixtures("parts_stay")
 async def test_what_was_given_up_is_in_no_row_and_no_column(shop: Filed) -> None:
     await shop.give(*range(300))
     job = await shop.done("similarity", collection="default", mode="matrix")
@@ -229,6 +234,7 @@ async def test_what_was_given_up_is_in_no_row_and_no_column(shop: Filed) -> None
     assert np.allclose(np.diag(made["scores"]), 1.0)
 
 
+@pytest.mark.usefixtures("parts_stay")
 async def test_a_part_that_is_cut_is_not_taken_for_the_whole(shop: Filed) -> None:
     await shop.give(*range(10))
     job = await shop.done("similarity", collection="default", mode="matrix")
@@ -250,6 +256,7 @@ async def test_too_many_for_a_matrix_fail_with_the_limit(shop: Filed) -> None:
     assert job.progress.items == 0
 
 
+@pytest.mark.usefixtures("parts_stay")
 async def test_the_sets_of_the_last_two_jobs_are_held_in_memory(shop: Filed) -> None:
     await shop.give(1, 2)
     sets = _kind(shop).sets
@@ -266,6 +273,7 @@ async def test_the_sets_of_the_last_two_jobs_are_held_in_memory(shop: Filed) -> 
     assert await sets.get(first[0].id, first[1]) is not forgotten
 
 
+@pytest.mark.usefixtures("parts_stay")
 async def test_a_job_that_is_over_holds_no_set_in_memory(shop: Filed) -> None:
     await shop.give(1, 2)
     kind = _kind(shop)

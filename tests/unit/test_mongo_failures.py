@@ -42,7 +42,7 @@ from dinoserve.errors import (
         (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "lone"), InvalidInputError),
     ],
 )
-def test_a_failure_is_told_in_words_of_the_port(
+async def test_a_failure_is_told_in_words_of_the_port(
     raised: Exception, told: type[DinoserveError]
 ) -> None:
     with pytest.raises(DinoserveError) as error, translate():
@@ -51,12 +51,12 @@ def test_a_failure_is_told_in_words_of_the_port(
     assert error.value.__cause__ is raised
 
 
-def test_what_fails_is_named_as_the_documents() -> None:
+async def test_what_fails_is_named_as_the_documents() -> None:
     with pytest.raises(UnavailableError) as error, translate():
         raise AutoReconnect("reset")
     assert error.value.port == "documents"
 
 
-def test_an_error_of_the_port_passes_as_it_is() -> None:
+async def test_an_error_of_the_port_passes_as_it_is() -> None:
     with pytest.raises(AssetNotFoundError), translate():
         raise AssetNotFoundError("none")

@@ -12,6 +12,7 @@ from pymongo.errors import OperationFailure
 
 from dinoserve.adapters.mongo import MongoDocuments, schema
 from dinoserve.adapters.mongo.schema import COLLECTIONS, Documents
+from dinoserve.domain.assets import Filter, Range
 from dinoserve.errors import StartUpError
 from mongo_server import fresh_database
 from records import a_vector, an_asset, an_embedding
@@ -134,11 +135,11 @@ async def test_an_older_database_is_migrated_once_and_keeps_its_records(
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, later))
     for _ in range(2):
         async with MongoDocuments.open(url) as documents:
-            assert "schema 2" in await documents.ping()
+            assert f"schema {len(schema.MIGRATIONS)}" in await documents.ping()
             assert await documents.get([an_asset(1).id])
     assert len(runs) == 1
     names = [one["name"] async for one in raw.migrations.find(sort=[("_id", 1)])]
-    assert names == ["lay_out", "later"]
+    assert names == [*(each.__name__ for each in schema.MIGRATIONS[:-1]), "later"]
 
 
 async def test_a_migration_that_was_cut_off_is_taken_up_at_the_next_start(
@@ -155,7 +156,7 @@ async def test_a_migration_that_was_cut_off_is_taken_up_at_the_next_start(
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, later))
     assert "cut off" in await refused(url)
     async with MongoDocuments.open(url) as documents:
-        assert "schema 2" in await documents.ping()
+        assert f"schema {len(schema.MIGRATIONS)}" in await documents.ping()
 
 
 async def test_a_newer_database_is_refused_untouched(url: str, raw: Documents) -> None:
@@ -166,4 +167,17 @@ async def test_a_newer_database_is_refused_untouched(url: str, raw: Documents) -
 
 async def test_servers_that_start_at_once_all_start(url: str, raw: Documents) -> None:
     await asyncio.gather(*(started(url) for _ in range(4)))
-    assert await raw.migrations.count_documents({}) == 1
+    assert await raw.migrations.count_documents({}) == len(schema.MIGRATIONS)
+
+
+async def test_numbers_of_assets_that_were_there_are_found_by_ranges(
+    url: str, raw: Documents
+) -> None:
+    async with MongoDocuments.open(url) as documents:
+        await documents.add(an_asset(1, metadata={"take": 3}), None)
+    await raw.assets.update_many({}, {"$set": {"terms": ['["take",3]']}})
+    await raw.migrations.delete_many({"_id": {"$gte": 2}})
+
+    async with MongoDocuments.open(url) as documents:
+        where = Filter(ranges={"take": Range(gte=3)})
+        assert await documents.ids("default", where) == {an_asset(1).id}

@@ -22,8 +22,8 @@ from dinoserve.errors import (
 )
 from dinoserve.ports import Contents, EncodedImage
 from dinoserve.services import Services
-from dinoserve.services.assets import Upload
 from dinoserve.services.renditions import Derived, RenditionService
+from dinoserve.services.upload import Upload
 from dinoserve.settings import Settings
 from dinoserve.telemetry import Metrics
 from dinoserve.wiring import open_services

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from dinoserve.adapters.objects import LocalObjects, S3Objects, open_place
 from dinoserve.errors import StartUpError
-from dinoserve.services.assets import Upload
+from dinoserve.services.upload import Upload
 from dinoserve.settings import Settings
 from dinoserve.telemetry import Metrics
 from dinoserve.wiring import open_services

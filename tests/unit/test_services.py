@@ -10,9 +10,9 @@ import pytest
 from dinoserve.domain.vectors import Embedding
 from dinoserve.errors import FetchFailedError, RecipeMismatchError
 from dinoserve.services import Services
-from dinoserve.services.assets import Upload
 from dinoserve.services.search import SearchRequest
 from dinoserve.services.sources import Encoded, Linked
+from dinoserve.services.upload import Upload
 from dinoserve.settings import Settings
 from dinoserve.telemetry import Metrics
 from dinoserve.wiring import open_services

@@ -13,10 +13,11 @@ from dinoserve.errors import StorageFullError, UnavailableError
 from dinoserve.ports import Area, Contents, ObjectStore, StoredObject
 from dinoserve.services import Services
 from dinoserve.services import assets as assets_module
-from dinoserve.services.assets import AssetService, Upload
+from dinoserve.services.assets import AssetService
 from dinoserve.services.keyed_lock import KeyedLock
 from dinoserve.services.orphans import OrphanService
 from dinoserve.services.sweeping import Sweeper
+from dinoserve.services.upload import Upload
 from dinoserve.settings import Settings
 from dinoserve.telemetry import Metrics
 from dinoserve.wiring import open_services

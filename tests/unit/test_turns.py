@@ -37,14 +37,23 @@ def work() -> Work:
     return Work()
 
 
-def ask(turns: Turns[str], work: Work, key: str = "a") -> asyncio.Task[str]:
-    return asyncio.create_task(turns.take(key, work))
+async def ask(
+    turns: Turns[str], work: Work, keys: str = "a"
+) -> list[asyncio.Task[str]]:
+    """Ask for a piece by each key, one after the other; return who waits."""
+    callers = [asyncio.create_task(turns.take(key, work)) for key in keys]
+    await settled()
+    return callers
+
+
+async def leave(caller: asyncio.Task[str]) -> None:
+    caller.cancel()
+    await settled()
 
 
 async def test_many_callers_share_one_piece_of_work(work: Work) -> None:
     turns = Turns[str](2, 5)
-    callers = [ask(turns, work) for _ in range(50)]
-    await settled()
+    callers = await ask(turns, work, "a" * 50)
 
     work.may_end.set()
 
@@ -54,8 +63,7 @@ async def test_many_callers_share_one_piece_of_work(work: Work) -> None:
 
 async def test_only_so_many_pieces_are_worked_on_together(work: Work) -> None:
     turns = Turns[str](2, 5)
-    callers = [ask(turns, work, key) for key in "abcde"]
-    await settled()
+    callers = await ask(turns, work, "abcde")
 
     assert len(work.begun) == 2
 
@@ -66,8 +74,7 @@ async def test_only_so_many_pieces_are_worked_on_together(work: Work) -> None:
 
 async def test_who_comes_when_too_many_wait_is_refused_at_once(work: Work) -> None:
     turns = Turns[str](1, 2)
-    callers = [ask(turns, work, key) for key in "abc"]
-    await settled()
+    callers = await ask(turns, work, "abc")
 
     with pytest.raises(OverloadedError) as caught:
         await turns.take("d", work)
@@ -81,10 +88,8 @@ async def test_who_asks_for_what_is_in_the_line_already_is_not_refused(
     work: Work,
 ) -> None:
     turns = Turns[str](1, 1)
-    callers = [ask(turns, work, key) for key in "ab"]
-    await settled()
-    callers += [ask(turns, work, key) for key in "ab"]
-    await settled()
+    callers = await ask(turns, work, "ab")
+    callers += await ask(turns, work, "ab")
 
     work.may_end.set()
 
@@ -93,11 +98,9 @@ async def test_who_asks_for_what_is_in_the_line_already_is_not_refused(
 
 async def test_a_caller_that_leaves_takes_nothing_from_the_others(work: Work) -> None:
     turns = Turns[str](1, 1)
-    leaving, staying = ask(turns, work), ask(turns, work)
-    await settled()
+    leaving, staying = await ask(turns, work, "aa")
 
-    leaving.cancel()
-    await settled()
+    await leave(leaving)
     work.may_end.set()
 
     assert await staying == "done"
@@ -106,11 +109,9 @@ async def test_a_caller_that_leaves_takes_nothing_from_the_others(work: Work) ->
 
 async def test_work_that_nobody_waits_for_any_more_does_not_begin(work: Work) -> None:
     turns = Turns[str](1, 1)
-    first, second = ask(turns, work, "a"), ask(turns, work, "b")
-    await settled()
+    first, second = await ask(turns, work, "ab")
 
-    second.cancel()
-    await settled()
+    await leave(second)
     work.may_end.set()
     await first
     await settled()
@@ -120,13 +121,10 @@ async def test_work_that_nobody_waits_for_any_more_does_not_begin(work: Work) ->
 
 async def test_the_place_of_a_caller_that_left_is_free(work: Work) -> None:
     turns = Turns[str](1, 1)
-    first, second = ask(turns, work, "a"), ask(turns, work, "b")
-    await settled()
+    first, second = await ask(turns, work, "ab")
 
-    second.cancel()
-    await settled()
-    third = ask(turns, work, "c")
-    await settled()
+    await leave(second)
+    [third] = await ask(turns, work, "c")
     work.may_end.set()
 
     assert await asyncio.gather(first, third) == ["done"] * 2
@@ -134,11 +132,9 @@ async def test_the_place_of_a_caller_that_left_is_free(work: Work) -> None:
 
 async def test_work_that_has_begun_is_ended_though_all_have_left(work: Work) -> None:
     turns = Turns[str](1, 1)
-    caller = ask(turns, work)
-    await settled()
+    [caller] = await ask(turns, work)
 
-    caller.cancel()
-    await settled()
+    await leave(caller)
     work.may_end.set()
     await settled()
 
@@ -147,13 +143,10 @@ async def test_work_that_has_begun_is_ended_though_all_have_left(work: Work) -> 
 
 async def test_who_comes_after_all_have_left_joins_what_has_begun(work: Work) -> None:
     turns = Turns[str](1, 1)
-    caller = ask(turns, work)
-    await settled()
-    caller.cancel()
-    await settled()
+    [caller] = await ask(turns, work)
+    await leave(caller)
 
-    late = ask(turns, work)
-    await settled()
+    [late] = await ask(turns, work)
     work.may_end.set()
 
     assert await late == "done"
@@ -163,7 +156,7 @@ async def test_who_comes_after_all_have_left_joins_what_has_begun(work: Work) ->
 async def test_a_failure_is_told_to_all_and_the_next_tries_again(work: Work) -> None:
     turns = Turns[str](1, 1)
     work.fails = True
-    callers = [ask(turns, work) for _ in range(3)]
+    callers = await ask(turns, work, "aaa")
     work.may_end.set()
     failures = await asyncio.gather(*callers, return_exceptions=True)
     assert [type(failure) for failure in failures] == [ValueError] * 3

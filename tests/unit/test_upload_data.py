@@ -16,10 +16,10 @@ from dinoserve.engine.embedder import QueuedEmbedder
 from dinoserve.errors import ImageTooLargeError, UnavailableError
 from dinoserve.ports import Contents
 from dinoserve.services import Services
-from dinoserve.services.assets import Upload
 from dinoserve.services.cached_embedder import CachedEmbedder
 from dinoserve.services.caching import CachePolicy, TwoLevels
 from dinoserve.services.spooling import Spooled, sha256_of, spooled
+from dinoserve.services.upload import Upload
 from dinoserve.settings import Settings
 from dinoserve.telemetry import Metrics
 from dinoserve.wiring import open_services

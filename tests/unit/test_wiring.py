@@ -8,7 +8,7 @@ from pydantic import SecretStr, ValidationError
 
 from dinoserve.adapters.data_folder import claim_folder
 from dinoserve.errors import DataFolderError, StartUpError, UnsafeBindError
-from dinoserve.services.assets import Upload
+from dinoserve.services.upload import Upload
 from dinoserve.setting_values import key_digest
 from dinoserve.settings import Settings
 from dinoserve.telemetry import Metrics

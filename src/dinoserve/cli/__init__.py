@@ -6,6 +6,8 @@ from dinoserve import __version__
 from dinoserve.cli.config import config
 from dinoserve.cli.copy import copy
 from dinoserve.cli.doctor import doctor
+from dinoserve.cli.eval import evaluate
+from dinoserve.cli.index import index
 from dinoserve.cli.ingest import ingest
 from dinoserve.cli.jobs import jobs
 from dinoserve.cli.migrate import migrate
@@ -55,4 +57,6 @@ for command in (
     config,
 ):
     app.command()(command)
+app.command("eval")(evaluate)
+app.add_typer(index, name="index")
 app.add_typer(jobs, name="jobs")

@@ -15,6 +15,11 @@ from dinoserve.cli.progress import Bar, Tally
 from dinoserve.domain.assets import Asset
 from dinoserve.errors import DinoserveError, StorageFullError, UnavailableError
 from dinoserve.ports import DocumentStore
+from dinoserve.services.character_copying import (
+    CHARACTER_DIFFERS,
+    copy_characters,
+    lacking_characters,
+)
 from dinoserve.services.copying import MISSING, CopyService, pages
 from dinoserve.stores import open_stores
 
@@ -38,7 +43,7 @@ class Verified(NamedTuple):
 
 
 def copy(target: Target, source: Source = None, as_json: AsJson = False) -> None:
-    """Copy records, vectors, recipes and originals to other stores, and verify."""
+    """Copy records, vectors, recipes, characters and originals; then verify."""
     run(_copy(source, target, as_json=as_json))
 
 
@@ -58,6 +63,8 @@ async def _copy(source: Path | None, target: Path, *, as_json: bool) -> int:
 async def copy_all(service: CopyService) -> Tally:
     """Copy everything that the target lacks; it may be stopped and done again.
 
+    Characters come last, as their references are assets.
+
     Raises:
         UnavailableError: a store failed before any asset was copied.
     """
@@ -70,6 +77,8 @@ async def copy_all(service: CopyService) -> Tally:
         tally.outcomes["copied" if lacked else "already there"] += 1
 
     await _work_off(source, copy_one, tally)
+    if not tally.stopped:
+        await copy_characters(source, service.target.documents)
     return tally
 
 
@@ -89,6 +98,9 @@ async def verify_all(service: CopyService) -> Verified:
             tally.outcomes["verified"] += 1
 
     await _work_off(source, verify_one, tally)
+    if not tally.stopped:
+        for lacking in await lacking_characters(source, service.target.documents):
+            tally.fail(lacking, "different", CHARACTER_DIFFERS)
     missing = sum(failure.detail == MISSING for failure in tally.failures)
     there = await _count(service.target.documents)
     return Verified(tally, there - (tally.total - missing))

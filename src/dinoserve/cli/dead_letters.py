@@ -1,6 +1,7 @@
 """`dinoserve jobs dead`: chunks that were given up, and what becomes of them."""
 
 import json
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated
 
@@ -45,34 +46,29 @@ def show(
     run(_show(connect(load_settings(), url, key), letter, as_json=as_json))
 
 
-@dead.command()
-def requeue(
-    letters: Ids = None,
-    every: EveryOne = False,
-    kind: Kind = None,
-    as_json: AsJson = False,
-    url: Url = None,
-    key: Key = None,
-) -> None:
-    """Try dead letters anew; their jobs go on."""
-    body = _meant(letters, kind, every=every)
-    server = connect(load_settings(), url, key)
-    run(_change(server, "requeue", body, as_json=as_json))
+def _changing(what: str) -> Callable[..., None]:
+    """Return the command that asks the server for this change."""
+
+    def change(
+        letters: Ids = None,
+        every: EveryOne = False,
+        kind: Kind = None,
+        as_json: AsJson = False,
+        url: Url = None,
+        key: Key = None,
+    ) -> None:
+        body = _meant(letters, kind, every=every)
+        server = connect(load_settings(), url, key)
+        run(_change(server, what, body, as_json=as_json))
+
+    return change
 
 
-@dead.command()
-def discard(
-    letters: Ids = None,
-    every: EveryOne = False,
-    kind: Kind = None,
-    as_json: AsJson = False,
-    url: Url = None,
-    key: Key = None,
-) -> None:
-    """Give the items of dead letters up for good."""
-    body = _meant(letters, kind, every=every)
-    server = connect(load_settings(), url, key)
-    run(_change(server, "discard", body, as_json=as_json))
+for _what, _help in (
+    ("requeue", "Try dead letters anew; their jobs go on."),
+    ("discard", "Give the items of dead letters up for good."),
+):
+    dead.command(_what, help=_help)(_changing(_what))
 
 
 def _meant(letters: list[str] | None, kind: str | None, *, every: bool) -> Json:

@@ -78,20 +78,73 @@ class Asset:
 
 
 @dataclass(frozen=True, slots=True)
+class Range:
+    """Numbers between bounds; None: no bound.
+
+    Attributes:
+        gte: the least.
+        gt: less than every one.
+        lte: the greatest.
+        lt: greater than every one.
+    """
+
+    gte: float | None = None
+    gt: float | None = None
+    lte: float | None = None
+    lt: float | None = None
+
+    def has(self, value: object) -> bool:
+        """Tell whether this is a number between the bounds; true is none."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return (
+            (self.gte is None or value >= self.gte)
+            and (self.gt is None or value > self.gt)
+            and (self.lte is None or value <= self.lte)
+            and (self.lt is None or value < self.lt)
+        )
+
+
+_ANY = Range()
+
+
+@dataclass(frozen=True, slots=True)
 class Filter:
-    """Which assets are meant.
+    """Which assets are meant: every condition must hold.
 
     Attributes:
         tags: every one of them must be on the asset.
         metadata: each key must be on the asset's top level with an equal value;
             equality is JSON's: 1 equals 1.0, true does not equal 1.
+        ranges: each key must be on the asset's top level with a number between the
+            bounds; of numbers that metadata may hold, see `check_metadata`.
+        media_types: the image's is one of them; none: any.
+        width: pixels.
+        height: pixels.
+        size_bytes: of the original.
+        created_from: aware; when it was given, or later.
+        created_until: aware; it was given before.
     """
 
     tags: frozenset[str] = frozenset()
     metadata: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])
+    ranges: Mapping[str, Range] = field(default_factory=dict[str, Range])
+    media_types: frozenset[str] = frozenset()
+    width: Range = _ANY
+    height: Range = _ANY
+    size_bytes: Range = _ANY
+    created_from: datetime | None = None
+    created_until: datetime | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.tags or self.metadata)
+        return self != Filter()
+
+    @property
+    def sizes(self) -> dict[str, Range]:
+        """The bounds of `width`, `height` and `size_bytes`, those that bound."""
+        named = ("width", self.width), ("height", self.height)
+        sizes = dict((*named, ("size_bytes", self.size_bytes)))
+        return {name: bounds for name, bounds in sizes.items() if bounds != _ANY}
 
 
 def asset_id(collection: str, sha256: str) -> str:
@@ -101,9 +154,29 @@ def asset_id(collection: str, sha256: str) -> str:
 
 def matches(asset: Asset, where: Filter) -> bool:
     """Tell whether the asset satisfies every condition of the filter."""
-    return where.tags <= set(asset.tags) and all(
-        key in asset.metadata and is_equal_scalar(asset.metadata[key], value)
-        for key, value in where.metadata.items()
+    return (
+        where.tags <= set(asset.tags)
+        and all(
+            key in asset.metadata and is_equal_scalar(asset.metadata[key], value)
+            for key, value in where.metadata.items()
+        )
+        and all(
+            bounds.has(asset.metadata.get(key)) for key, bounds in where.ranges.items()
+        )
+        and _fits(asset, where)
+    )
+
+
+def _fits(asset: Asset, where: Filter) -> bool:
+    """Tell whether the record itself satisfies the filter."""
+    image = asset.image
+    return (
+        (not where.media_types or image.media_type in where.media_types)
+        and where.width.has(image.width)
+        and where.height.has(image.height)
+        and where.size_bytes.has(asset.size_bytes)
+        and (where.created_from is None or asset.created_at >= where.created_from)
+        and (where.created_until is None or asset.created_at < where.created_until)
     )
 
 

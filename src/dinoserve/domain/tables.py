@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC
 from typing import NamedTuple
 
@@ -63,13 +63,18 @@ def to_lines(table: Table) -> bytes:
     """
     width = table.vectors.shape[1]
     if not width:
-        return b"".join(_json(each) + b"\n" for each in table.records)
+        return json_lines(table.records)
     numbers = ",".join(["%.9g"] * width)
     lines: list[str] = []
     for each, vector in zip(table.records, table.vectors, strict=True):
         head = _json(each)[:-1].decode()
         lines.append(f'{head},"vector":[{numbers % tuple(vector.tolist())}]}}\n')
     return "".join(lines).encode()
+
+
+def json_lines(rows: Iterable[Metadata]) -> bytes:
+    """Return NDJSON: a line for each row."""
+    return b"".join(_json(row) + b"\n" for row in rows)
 
 
 def pack(table: Table) -> bytes:

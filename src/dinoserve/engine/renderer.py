@@ -10,10 +10,12 @@ from PIL import Image
 
 from dinoserve.domain.geometry import Box, Geometry
 from dinoserve.engine.images import ImageLimits, decode
+from dinoserve.ports import Painted
 
 MAX_SIDE_PX = 1024
 """Pixels of the longer side of what is drawn; smaller pictures keep their size."""
 
+_GAP_PX = 16
 _FAST_DEFLATE = 1  # zlib's level: what is drawn here is looked at once
 
 
@@ -36,18 +38,44 @@ class PillowRenderer:
         """Return a PNG of the upright picture's aspect; see `ports.Renderer.png`."""
         return await asyncio.to_thread(self._draw, colours, geometry, picture)
 
+    async def beside(self, left: Painted, right: Painted) -> bytes:
+        """Return a PNG of two pictures; see `ports.Renderer.beside`."""
+        return await asyncio.to_thread(self._draw_beside, left, right)
+
+    def _draw_beside(self, left: Painted, right: Painted) -> bytes:
+        drawn = [self._drawn(*each) for each in (left, right)]
+        height = min(each.height for each in drawn)
+        scaled = [
+            each.resize((max(1, round(each.width * height / each.height)), height))
+            for each in drawn
+        ]
+        width = scaled[0].width + _GAP_PX + scaled[1].width
+        sheet = Image.new("RGB", (width, height), "white")
+        sheet.paste(scaled[0], (0, 0))
+        sheet.paste(scaled[1], (scaled[0].width + _GAP_PX, 0))
+        return _png(sheet)
+
     def _draw(
         self, colours: NDArray[np.uint8], geometry: Geometry, picture: bytes | None
     ) -> bytes:
+        return _png(self._drawn(colours, geometry, picture))
+
+    def _drawn(
+        self, colours: NDArray[np.uint8], geometry: Geometry, picture: bytes | None
+    ) -> Image.Image:
         size = _size(geometry)
         layer = _layer(colours, geometry, size)
-        if picture is not None:
-            below = Image.fromarray(decode(picture, self.limits).rgb).resize(size)
-            below.paste(layer, (0, 0), layer)
-            layer = below
-        with io.BytesIO() as file:
-            layer.save(file, "PNG", compress_level=_FAST_DEFLATE)
-            return file.getvalue()
+        if picture is None:
+            return layer
+        below = Image.fromarray(decode(picture, self.limits).rgb).resize(size)
+        below.paste(layer, (0, 0), layer)
+        return below
+
+
+def _png(image: Image.Image) -> bytes:
+    with io.BytesIO() as file:
+        image.save(file, "PNG", compress_level=_FAST_DEFLATE)
+        return file.getvalue()
 
 
 def _size(geometry: Geometry) -> tuple[int, int]:

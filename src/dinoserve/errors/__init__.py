@@ -20,12 +20,17 @@ class has a stable `code`, documented under that name in `docs/problems.md`.
     ├── NotFoundError              not-found
     │   ├── AssetNotFoundError     asset-not-found
     │   ├── ModelNotFoundError     model-not-found
+    │   ├── CharacterNotFoundError character-not-found
+    │   ├── CalibrationNotFoundError calibration-not-found
     │   └── JobNotFoundError       job-not-found
     ├── ConflictError              conflict
     │   ├── RecipeMismatchError    recipe-mismatch
     │   ├── NotEmbeddedError       asset-not-embedded
+    │   ├── NoReferencesError      no-references
     │   ├── UploadIncompleteError  upload-incomplete
     │   ├── JobStateError          job-state
+    │   ├── ResultErasedError      result-erased
+    │   ├── NotInstalledError      not-installed
     │   └── IdempotencyError       idempotency-mismatch
     ├── UnauthorizedError          unauthorized
     ├── ForeignCallerError         foreign-caller
@@ -75,20 +80,27 @@ from dinoserve.errors.service import (
 )
 from dinoserve.errors.state import (
     AssetNotFoundError,
+    CalibrationNotFoundError,
+    CharacterNotFoundError,
     ConflictError,
     IdempotencyError,
     JobNotFoundError,
     JobStateError,
     ModelNotFoundError,
+    NoReferencesError,
     NotEmbeddedError,
     NotFoundError,
+    NotInstalledError,
     RecipeMismatchError,
+    ResultErasedError,
     UploadIncompleteError,
 )
 
 __all__ = [
     "AssetNotFoundError",
     "BodyTooLargeError",
+    "CalibrationNotFoundError",
+    "CharacterNotFoundError",
     "ConflictError",
     "DataFolderError",
     "DeadlineError",
@@ -109,12 +121,15 @@ __all__ = [
     "LinkRefusedError",
     "ModelNotFoundError",
     "ModelUnavailableError",
+    "NoReferencesError",
     "NotEmbeddedError",
     "NotFoundError",
+    "NotInstalledError",
     "OverloadedError",
     "RangeError",
     "RecipeMismatchError",
     "RenditionRefusedError",
+    "ResultErasedError",
     "StartUpError",
     "StorageFullError",
     "UnauthorizedError",

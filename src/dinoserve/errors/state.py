@@ -21,6 +21,18 @@ class ModelNotFoundError(NotFoundError):
     code = "model-not-found"
 
 
+class CharacterNotFoundError(NotFoundError):
+    """No character has this id."""
+
+    code = "character-not-found"
+
+
+class CalibrationNotFoundError(NotFoundError):
+    """No calibration has this id."""
+
+    code = "calibration-not-found"
+
+
 class JobNotFoundError(NotFoundError):
     """No job, or no dead letter, has this id."""
 
@@ -45,6 +57,12 @@ class NotEmbeddedError(ConflictError):
     code = "asset-not-embedded"
 
 
+class NoReferencesError(ConflictError):
+    """The character has no reference to compare with."""
+
+    code = "no-references"
+
+
 class UploadIncompleteError(ConflictError):
     """Nothing has come yet of an upload that was asked for."""
 
@@ -55,6 +73,18 @@ class JobStateError(ConflictError):
     """What was asked of a job does not fit the state it is in."""
 
     code = "job-state"
+
+
+class ResultErasedError(ConflictError):
+    """What a job made was erased, as an asset was erased that it tells of."""
+
+    code = "result-erased"
+
+
+class NotInstalledError(ConflictError):
+    """What was asked takes a library that is not installed here."""
+
+    code = "not-installed"
 
 
 class IdempotencyError(ConflictError):

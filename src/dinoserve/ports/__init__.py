@@ -9,6 +9,20 @@ handed out are read-only. An acknowledgement means durable.
 """
 
 from dinoserve.ports.cache import Cache, Entry, Kind, LocalCache, Seen, Slot
+from dinoserve.ports.calibrations import (
+    CalibrationPage,
+    CalibrationQuery,
+    CalibrationStore,
+)
+from dinoserve.ports.characters import (
+    CharacterEdit,
+    CharacterPage,
+    CharacterQuery,
+    CharacterStore,
+    CheckPage,
+    CheckQuery,
+)
+from dinoserve.ports.clustering import Clustering
 from dinoserve.ports.engine import (
     BytesOnDisk,
     Embedded,
@@ -18,7 +32,7 @@ from dinoserve.ports.engine import (
     ImageBytes,
     ModelCard,
 )
-from dinoserve.ports.index import Space, VectorIndex
+from dinoserve.ports.index import Nearest, SearchPath, Space, VectorIndex
 from dinoserve.ports.jobs import (
     ChunkQuery,
     Edit,
@@ -27,6 +41,8 @@ from dinoserve.ports.jobs import (
     JobQuery,
     JobQueue,
     JobStore,
+    JobUpkeep,
+    Waiting,
 )
 from dinoserve.ports.listing import ImageListing
 from dinoserve.ports.network import ImageFetcher
@@ -38,7 +54,9 @@ from dinoserve.ports.objects import (
     SignedMethod,
     StoredObject,
 )
-from dinoserve.ports.rendering import EncodedImage, Redrawer, Renderer
+from dinoserve.ports.pixels import Picture, PixelReader
+from dinoserve.ports.rendering import EncodedImage, Painted, Redrawer, Renderer
+from dinoserve.ports.reviews import ReviewStore
 from dinoserve.ports.stores import (
     CLAIM_S,
     AssetChanges,
@@ -54,6 +72,7 @@ from dinoserve.ports.stores import (
     Survey,
 )
 from dinoserve.ports.tables import TableWriter
+from dinoserve.ports.traits import Trait, TraitStore
 from dinoserve.ports.upkeep import DROP_BATCH, Upkeep
 
 __all__ = [
@@ -64,9 +83,19 @@ __all__ = [
     "AssetStore",
     "BytesOnDisk",
     "Cache",
+    "CalibrationPage",
+    "CalibrationQuery",
+    "CalibrationStore",
     "Change",
     "ChangeFeed",
+    "CharacterEdit",
+    "CharacterPage",
+    "CharacterQuery",
+    "CharacterStore",
+    "CheckPage",
+    "CheckQuery",
     "ChunkQuery",
+    "Clustering",
     "Contents",
     "DocumentStore",
     "Edit",
@@ -87,14 +116,21 @@ __all__ = [
     "JobQuery",
     "JobQueue",
     "JobStore",
+    "JobUpkeep",
     "Kind",
     "LocalCache",
     "ModelCard",
+    "Nearest",
     "ObjectBytes",
     "ObjectStore",
+    "Painted",
+    "Picture",
+    "PixelReader",
     "Reachable",
     "Redrawer",
     "Renderer",
+    "ReviewStore",
+    "SearchPath",
     "Seen",
     "SignedMethod",
     "Slot",
@@ -103,6 +139,9 @@ __all__ = [
     "Stores",
     "Survey",
     "TableWriter",
+    "Trait",
+    "TraitStore",
     "Upkeep",
     "VectorIndex",
+    "Waiting",
 ]

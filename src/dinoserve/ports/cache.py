@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
-Kind: TypeAlias = Literal["vector", "record", "image", "features", "hits"]
+Kind: TypeAlias = Literal["vector", "record", "image", "features", "hits", "ids"]
 
 
 class Slot(NamedTuple):

@@ -10,8 +10,30 @@ from dinoserve.domain.geometry import Geometry
 from dinoserve.domain.renditions import Drawing, Format
 
 
+class Painted(NamedTuple):
+    """A picture, and what is drawn over its patches.
+
+    Attributes:
+        colours: uint8 (rows, columns, 4) of the geometry: red, green, blue, alpha.
+        geometry: which patch shows which part of the picture.
+        picture: encoded.
+    """
+
+    colours: NDArray[np.uint8]
+    geometry: Geometry
+    picture: bytes
+
+
 class Renderer(Protocol):
     """Draws patches where they lie in their picture."""
+
+    async def beside(self, left: Painted, right: Painted) -> bytes:
+        """Return a PNG of two pictures of equal height, of bounded size.
+
+        Raises:
+            InvalidInputError: a picture cannot be decoded; `field` is `image`.
+        """
+        ...
 
     async def png(
         self,

@@ -6,6 +6,9 @@ from collections.abc import (
     Collection,
     Sequence,
 )
+from collections.abc import (
+    Set as AbstractSet,
+)
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -13,9 +16,11 @@ from dinoserve.domain.assets import Asset, Filter, Metadata
 from dinoserve.domain.paging import AssetQuery, Page
 from dinoserve.domain.recipes import Recipe
 from dinoserve.domain.vectors import Embedding, Vector
+from dinoserve.ports.characters import CharacterStore
 from dinoserve.ports.index import Space
 from dinoserve.ports.jobs import JobStore
 from dinoserve.ports.objects import ObjectStore
+from dinoserve.ports.traits import TraitStore
 from dinoserve.ports.upkeep import Upkeep
 
 
@@ -51,7 +56,7 @@ class AssetStore(Protocol):
         """Return a page. Order: newest first, then by descending id."""
         ...
 
-    async def ids(self, collection: str, where: Filter) -> set[str]:
+    async def ids(self, collection: str, where: Filter) -> AbstractSet[str]:
         """Return the ids of every asset of the collection that matches."""
         ...
 
@@ -233,6 +238,16 @@ class DocumentStore(
     @property
     def jobs(self) -> JobStore:
         """Return the jobs, kept in the same database."""
+        ...
+
+    @property
+    def characters(self) -> CharacterStore:
+        """Return characters and checks of them, kept in the same database."""
+        ...
+
+    @property
+    def traits(self) -> TraitStore:
+        """Return what was measured of assets, kept in the same database."""
         ...
 
 

@@ -4,13 +4,21 @@ from dataclasses import dataclass
 
 from dinoserve.domain.links import Signer
 from dinoserve.services.assets import AssetService
+from dinoserve.services.calibrations import CalibrationService
+from dinoserve.services.character_checks import CharacterCheckService
+from dinoserve.services.character_groups import CharacterGroupService
+from dinoserve.services.characters import CharacterService
 from dinoserve.services.downloads import DownloadService
+from dinoserve.services.duplicates import DuplicateService
 from dinoserve.services.embeddings import EmbeddingService
 from dinoserve.services.features import FeatureService
+from dinoserve.services.groups import GroupService
 from dinoserve.services.health import HealthService
 from dinoserve.services.job_watching import JobWatching
 from dinoserve.services.jobs import JobService
 from dinoserve.services.models import ModelService
+from dinoserve.services.quality import QualityService
+from dinoserve.services.regions import RegionService
 from dinoserve.services.renditions import RenditionService
 from dinoserve.services.search import SearchService
 from dinoserve.services.similarity import SimilarityService
@@ -28,7 +36,15 @@ class Services:
     embeddings: EmbeddingService
     features: FeatureService
     search: SearchService
+    regions: RegionService
     similarity: SimilarityService
+    quality: QualityService
+    duplicates: DuplicateService
+    groups: GroupService
+    characters: CharacterService
+    character_checks: CharacterCheckService
+    character_groups: CharacterGroupService
+    calibrations: CalibrationService
     models: ModelService
     health: HealthService
     jobs: JobService

@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from dinoserve.domain.assets import (
     Asset,
@@ -29,8 +29,10 @@ from dinoserve.ports import (
     Space,
     VectorIndex,
 )
+from dinoserve.services.job_erasure import JobErasure
 from dinoserve.services.keyed_lock import KeyedLock
 from dinoserve.services.spooling import Data, contents_of, holding, sha256_of
+from dinoserve.services.upload import Upload, Uploaded
 from dinoserve.telemetry import Metrics
 
 _log = logging.getLogger(__name__)
@@ -39,30 +41,7 @@ _T = TypeVar("_T")
 # Another process erases the same bytes: that takes a moment.
 _ERASURE_LOOKS = 100
 _ERASURE_PAUSE_S = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """An image as it is given: its bytes, and what is said of it.
-
-    Attributes:
-        data: in memory, or in a file that the caller holds until it has its answer;
-            `services.spooling.spooled` makes either of a stream.
-    """
-
-    data: Data
-    collection: str = "default"
-    filename: str | None = None
-    tags: tuple[str, ...] = ()
-    metadata: Mapping[str, object] = field(default_factory=dict[str, object])
-    subject: str | None = None
-
-
-class Uploaded(NamedTuple):
-    """The asset, and whether it was not there before."""
-
-    asset: Asset
-    is_new: bool
+_STORE_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +49,7 @@ class AssetService:
     """Keeps, shows, changes and erases assets.
 
     Attributes:
+        jobs: erases what they made of an asset that goes.
         grace_s: age of a mark from which on its bytes may be erased, longer than any
             upload lasts; 0: nobody else uses the stores.
     """
@@ -82,6 +62,7 @@ class AssetService:
     fetcher: ImageFetcher
     metrics: Metrics
     now: Callable[[], datetime]
+    jobs: JobErasure
     grace_s: float = 0
     _lock: KeyedLock = field(default_factory=KeyedLock)
 
@@ -155,7 +136,14 @@ class AssetService:
         await _to_the_end(self._attach(asset, embedding))
 
     async def remove(self, asset_id: str) -> None:
-        """Erase the asset with everything derived. Absent: AssetNotFoundError."""
+        """Erase the asset with everything derived.
+
+        Bytes that cannot be erased any more at the end are left for the next sweep.
+
+        Raises:
+            AssetNotFoundError: it is not there (any more).
+            UnavailableError: nothing was erased.
+        """
         asset = await self.get(asset_id)
         await _to_the_end(self._erase(asset))
 
@@ -181,7 +169,7 @@ class AssetService:
                 return self._record(upload, sha256, image), None
             [embedded] = await self.embedder.embed([upload.data])
         except InvalidInputError as error:
-            raise error.at("file") from error
+            raise error.at(upload.given_as) from error
         embedding = Embedding(key, self.embedder.card.recipe.id, embedded.vector)
         asset = self._record(upload, sha256, embedded.image)
         ref = EmbeddingRef(embedding.recipe, len(embedding.vector))
@@ -205,10 +193,16 @@ class AssetService:
         self, asset: Asset, data: Data, embedding: Embedding | None
     ) -> Uploaded:
         async with self._kept(asset.sha256, data):
-            is_new = await self._store(asset, data, embedding)
-            if embedding:
-                await self._index(asset, embedding)
-        return Uploaded(asset if is_new else await self.get(asset.id), is_new)
+            for _ in range(_STORE_TRIES):
+                is_new = await self._store(asset, data, embedding)
+                # Another process may have erased what was there before.
+                if kept := asset if is_new else await self._find(asset.id):
+                    if embedding:
+                        await self._index(asset, embedding)
+                    return Uploaded(kept, is_new)
+        raise UnavailableError(
+            "The same asset is being erased; try again.", port="documents"
+        )
 
     @asynccontextmanager
     async def _kept(self, sha256: str, data: Data) -> AsyncGenerator[None]:
@@ -225,7 +219,7 @@ class AssetService:
                 await self._put(asset.sha256, data)
                 return await self.documents.add(asset, embedding)
         except Exception:
-            await self._tidy_after_failure(asset.sha256)
+            await self._drop_or_leave(asset.sha256)
             raise
 
     async def _put(self, sha256: str, data: Data) -> None:
@@ -253,12 +247,15 @@ class AssetService:
 
     async def _erase(self, asset: Asset) -> None:
         async with self._lock(asset.sha256):
+            # Asked first: while the bytes cannot be erased, the record stays as well.
+            await self.objects.size(asset.sha256)
             erased = await self.documents.remove(asset.id)
             for ref in erased.embeddings:
                 await self.index.delete(
                     Space(erased.collection, ref.recipe), [erased.id]
                 )
-            await self._drop_bytes(asset.sha256)
+            await self.jobs.of_asset(erased.id, erased.collection)
+            await self._drop_or_leave(asset.sha256)
 
     async def _mark(self, sha256: str) -> None:
         for _ in range(_ERASURE_LOOKS):
@@ -278,7 +275,7 @@ class AssetService:
         await self.documents.clear(sha256)
         return True
 
-    async def _tidy_after_failure(self, sha256: str) -> None:
+    async def _drop_or_leave(self, sha256: str) -> None:
         try:
             await self._drop_bytes(sha256)
         except UnavailableError:

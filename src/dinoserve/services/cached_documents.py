@@ -1,7 +1,16 @@
 """A document store whose hot records and vectors need not be read again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Sequence,
+)
+from collections.abc import (
+    Set as AbstractSet,
+)
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -9,7 +18,16 @@ from dinoserve.domain.assets import Asset, Filter
 from dinoserve.domain.paging import AssetQuery, Page
 from dinoserve.domain.recipes import Recipe
 from dinoserve.domain.vectors import Embedding, Vector, from_bytes, to_bytes
-from dinoserve.ports import AssetChanges, DocumentStore, IndexEntry, JobStore, Slot
+from dinoserve.ports import (
+    AssetChanges,
+    CharacterStore,
+    DocumentStore,
+    IndexEntry,
+    JobStore,
+    Slot,
+    TraitStore,
+)
+from dinoserve.services.cached_ids import ASSETS, CachedIds
 from dinoserve.services.cached_values import asset_from_bytes, asset_to_bytes
 from dinoserve.services.caching import TwoLevels
 from dinoserve.services.making import Codec
@@ -30,16 +48,28 @@ class CachedDocuments:
         levels: where records and vectors are kept.
         trusts_records: `get` may answer from the cache. Not for whoever writes: what
             is stored must not hang on what a cache believes.
+        sets: what filters leave; None: the store is asked every time.
     """
 
     store: DocumentStore
     levels: TwoLevels
     trusts_records: bool = True
+    sets: CachedIds | None = None
 
     @property
     def jobs(self) -> JobStore:
         """Return the jobs; they are not cached."""
         return self.store.jobs
+
+    @property
+    def characters(self) -> CharacterStore:
+        """Return characters and checks of them; they are not cached."""
+        return self.store.characters
+
+    @property
+    def traits(self) -> TraitStore:
+        """Return what was measured of assets; it is not cached."""
+        return self.store.traits
 
     async def add(self, asset: Asset, embedding: Embedding | None) -> bool:
         """Store asset and embedding together; return True if the asset is new."""
@@ -56,9 +86,18 @@ class CachedDocuments:
         """Return a page. Order: newest first, then by descending id."""
         return await self.store.find(query)
 
-    async def ids(self, collection: str, where: Filter) -> set[str]:
-        """Return the ids of every asset of the collection that matches."""
-        return await self.store.ids(collection, where)
+    async def ids(self, collection: str, where: Filter) -> AbstractSet[str]:
+        """Return the ids of every asset of the collection that matches.
+
+        What a filter leaves is the same frozenset until some record changes.
+        """
+        if self.sets is None or not where:
+            return await self.store.ids(collection, where)
+
+        async def load() -> AbstractSet[str]:
+            return await self.store.ids(collection, where)
+
+        return await self.sets.read(f"{collection}/{where!r}", load)
 
     async def update(self, asset_id: str, changes: AssetChanges) -> Asset:
         """Return the asset after the change. Absent: AssetNotFoundError."""
@@ -183,5 +222,6 @@ class CachedDocuments:
                 return await work
             finally:
                 await self.levels.erase(owners)
+                await self.levels.local.erase([ASSETS])
 
         return await asyncio.shield(asyncio.ensure_future(whole()))

@@ -11,7 +11,7 @@ from dinoserve.domain.geometry import Box, Geometry
 from dinoserve.domain.recipes import Recipe
 from dinoserve.domain.similarity import Hit
 from dinoserve.domain.vectors import from_bytes, to_bytes
-from dinoserve.ports import Embedded, Features
+from dinoserve.ports import Embedded, Features, Nearest
 
 _LENGTH = struct.Struct("<I")
 
@@ -71,14 +71,16 @@ def features_from_bytes(raw: bytes) -> Features:
     )
 
 
-def hits_to_bytes(hits: list[Hit]) -> bytes:
-    """Return hits in order as bytes, never empty."""
-    return _json([[hit.asset_id, hit.score] for hit in hits])
+def nearest_to_bytes(found: Nearest) -> bytes:
+    """Return hits in order, and how they were found, as bytes, never empty."""
+    hits = [[hit.asset_id, hit.score] for hit in found.hits]
+    return _json([hits, found.path, found.is_exact])
 
 
-def hits_from_bytes(raw: bytes) -> list[Hit]:
-    """Return the hits that `hits_to_bytes` was given."""
-    return [Hit(asset_id, score) for asset_id, score in json.loads(raw)]
+def nearest_from_bytes(raw: bytes) -> Nearest:
+    """Return what `nearest_to_bytes` was given."""
+    hits, path, is_exact = json.loads(raw)
+    return Nearest([Hit(*hit) for hit in hits], path, is_exact)
 
 
 def _json(value: object) -> bytes:

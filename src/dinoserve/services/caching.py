@@ -12,7 +12,7 @@ CLAIM_S: Final = 10.0
 """How long others believe that a value is being made."""
 
 # Other processes may change these, so only what processes share can be believed.
-_CHANGING: frozenset[Kind] = frozenset({"record", "hits"})
+_CHANGING: frozenset[Kind] = frozenset({"record", "hits", "ids"})
 
 
 @dataclass(frozen=True, slots=True)

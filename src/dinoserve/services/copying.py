@@ -11,7 +11,7 @@ from dinoserve.domain.assets import Asset
 from dinoserve.domain.paging import MAX_PAGE, AssetQuery
 from dinoserve.domain.vectors import Embedding, Vector
 from dinoserve.errors import UnavailableError
-from dinoserve.ports import AssetChanges, DocumentStore, Stores
+from dinoserve.ports import AssetChanges, DocumentStore, Stores, Trait
 
 MISSING: Final = "the record is missing"
 """What `CopyService.difference` says of an asset that the target lacks."""
@@ -45,8 +45,10 @@ class CopyService:
         documents = self.target.documents
         there = (await documents.get([asset.id])).get(asset.id)
         lacking = await self._lacking_vectors(asset)
+        traits = await self._lacking_traits(asset)
         has_bytes = await self._has_bytes(asset)
-        if there and has_bytes and not lacking and _record(there) == _record(asset):
+        is_same = there is not None and _record(there) == _record(asset)
+        if is_same and has_bytes and not (lacking or traits):
             return False
         if not (there and has_bytes):
             await self._copy_bytes(asset, has_bytes=has_bytes)
@@ -55,12 +57,13 @@ class CopyService:
             await documents.put(embedding)
         if there:
             await documents.update(asset.id, _changes(asset))
+        await documents.traits.put(traits)
         return True
 
     async def difference(self, asset: Asset) -> str | None:
         """Return in what the target differs from the source's asset; None: nothing.
 
-        Record and vectors are compared, and the bytes are read and digested.
+        Record, vectors and traits are compared, and the bytes are read and digested.
         """
         there = (await self.target.documents.get([asset.id])).get(asset.id)
         if there is None:
@@ -69,6 +72,11 @@ class CopyService:
             return "the record differs"
         if await self._lacking_vectors(asset):
             return "vectors are missing or differ"
+        if await self._lacking_traits(asset):
+            return "what was measured is missing or differs"
+        return await self._difference_in_bytes(asset)
+
+    async def _difference_in_bytes(self, asset: Asset) -> str | None:
         if not await self._has_bytes(asset):
             return "the bytes are missing or cut short"
         if await self._digest(asset) != asset.sha256:
@@ -83,6 +91,11 @@ class CopyService:
             if own is not None and (there is None or not np.array_equal(own, there)):
                 lacking.append(Embedding(asset.id, recipe, own))
         return lacking
+
+    async def _lacking_traits(self, asset: Asset) -> list[Trait]:
+        there = await self.target.documents.traits.of(asset.id)
+        own = await self.source.documents.traits.of(asset.id)
+        return [trait for trait in own if trait not in there]
 
     async def _has_bytes(self, asset: Asset) -> bool:
         return await self.target.objects.size(asset.sha256) == asset.size_bytes

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from dinoserve.domain.assets import Asset
 from dinoserve.domain.recipes import Recipe
@@ -17,6 +17,8 @@ from dinoserve.errors import (
 from dinoserve.ports import DocumentStore, Embedder
 from dinoserve.services.assets import AssetService
 from dinoserve.services.sources import Kept, Source, bytes_of, told_as
+
+_BATCH: Final = 1000
 
 
 class Computed(NamedTuple):
@@ -79,6 +81,18 @@ class EmbeddingService:
             found = await self.documents.get(absent)
             raise self.why_no_vector(absent[0], found.get(absent[0]))
         return vectors
+
+    async def stored(self, ids: Sequence[str]) -> dict[str, Vector]:
+        """Return the stored vectors of any number of assets, in the order of the ids.
+
+        Under the loaded recipe; assets without one are left out.
+        """
+        found: dict[str, Vector] = {}
+        for start in range(0, len(ids), _BATCH):
+            some = ids[start : start + _BATCH]
+            there = await self.documents.vectors(some, self.recipe.id)
+            found |= {key: there[key] for key in some if key in there}
+        return found
 
     def why_no_vector(self, asset_id: str, asset: Asset | None) -> DinoserveError:
         """Return the error that says why this asset has no usable vector."""

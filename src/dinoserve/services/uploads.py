@@ -21,7 +21,7 @@ from dinoserve.errors import (
     UploadMismatchError,
 )
 from dinoserve.ports import ObjectStore
-from dinoserve.services.assets import AssetService, Upload, Uploaded
+from dinoserve.services.assets import AssetService
 from dinoserve.services.spooling import (
     Data,
     contents_of,
@@ -29,6 +29,7 @@ from dinoserve.services.spooling import (
     sha256_of,
     spooled,
 )
+from dinoserve.services.upload import Upload, Uploaded
 
 _log = logging.getLogger(__name__)
 _PURPOSE: Final = "upload"
@@ -171,6 +172,7 @@ class UploadService:
                 tags=plan.tags,
                 metadata=plan.metadata,
                 subject=plan.subject,
+                given_as="upload_id",
             )
             return await self.assets.upload(upload, embed=plan.embed)
 

@@ -13,6 +13,7 @@ from dinoserve.services import Services
 from dinoserve.telemetry import Metrics
 from dinoserve.web import problems
 from dinoserve.web.body_room import BodyRoom
+from dinoserve.web.character_requests import CharacterBody, CharacterPatch, CheckBody
 from dinoserve.web.deps import CallerLeftError, WebOptions
 from dinoserve.web.embedding_requests import EmbeddingsRequest
 from dinoserve.web.feature_requests import (
@@ -22,14 +23,21 @@ from dinoserve.web.feature_requests import (
 )
 from dinoserve.web.job_parameters import PARAMETERS
 from dinoserve.web.middleware import OPEN_PATHS, Bounded, Guarded, Observed
+from dinoserve.web.quality_requests import BlurMapRequest, QualityRequest
 from dinoserve.web.routes import (
     assets,
+    calibrations,
+    character_groups,
+    characters,
     dead_letters,
+    duplicates,
     embeddings,
     features,
+    groups,
     jobs,
     links,
     models,
+    quality,
     search,
     system,
     uploads,
@@ -42,11 +50,21 @@ _MODELS = (
     FeaturesRequest,
     PcaRequest,
     SimilarityMapRequest,
+    QualityRequest,
+    BlurMapRequest,
+    CharacterBody,
+    CharacterPatch,
+    CheckBody,
+    calibrations.CalibrationBody,
+    character_groups.CharacterGroupsBody,
+    character_groups.ReviewBody,
     assets.AssetPatch,
     links.LinkBody,
     dead_letters.LettersBody,
     *PARAMETERS.values(),
     uploads.UploadBody,
+    duplicates.DuplicatesBody,
+    groups.GroupsBody,
     search.SearchBody,
     search.SimilarityBody,
 )
@@ -82,6 +100,12 @@ def create_app(
         uploads,
         features,
         search,
+        duplicates,
+        groups,
+        quality,
+        characters,
+        calibrations,
+        character_groups,
         dead_letters,  # before jobs, whose ids it would be
         jobs,
         models,

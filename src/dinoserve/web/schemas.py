@@ -1,7 +1,7 @@
 """Bodies that several routes share."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AwareDatetime,
@@ -10,14 +10,17 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    model_validator,
 )
 from pydantic_core import PydanticKnownError
 
 from dinoserve.domain.assets import (
     ASSET_ID_PATTERN,
     COLLECTION_PATTERN,
+    MAX_EXACT_INTEGER,
     Asset,
     Filter,
+    Range,
     Scalar,
     check_metadata,
 )
@@ -39,6 +42,9 @@ AssetIdText = Annotated[str, StringConstraints(pattern=ASSET_ID_PATTERN)]
 CollectionText = Annotated[str, StringConstraints(pattern=COLLECTION_PATTERN)]
 TagText = Annotated[str, StringConstraints(max_length=64, pattern=_NO_CONTROLS)]
 SubjectText = Annotated[str, StringConstraints(max_length=128, pattern=_NO_CONTROLS)]
+MediaTypeText = Annotated[
+    str, StringConstraints(max_length=64, pattern=r"^image/[a-z0-9.+-]+$")
+]
 TagList = Annotated[list[TagText], Field(max_length=64)]
 
 
@@ -107,20 +113,78 @@ def _few(value: object) -> object:
     return value
 
 
+Number = Annotated[float, Field(ge=-MAX_EXACT_INTEGER, le=MAX_EXACT_INTEGER)]
+
+
+class RangeBody(Body):
+    """Numbers between bounds."""
+
+    gte: Number | None = None
+    gt: Number | None = None
+    lte: Number | None = None
+    lt: Number | None = None
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> Self:
+        if self.to_domain() == Range():
+            raise ValueError("give at least one of `gte`, `gt`, `lte` and `lt`")
+        return self
+
+    def to_domain(self) -> Range:
+        """Return the bounds."""
+        return Range(self.gte, self.gt, self.lte, self.lt)
+
+
 class FilterBody(Body):
     """Conditions that must all hold."""
 
     tags: TagList = Field(default=[])
-    metadata: Annotated[dict[str, Scalar], BeforeValidator(_few)] = Field(
+    metadata: Annotated[dict[str, Scalar | RangeBody], BeforeValidator(_few)] = Field(
         default={},
         max_length=_MAX_KEYS,
-        description="Top-level keys of the asset's metadata and their values.",
+        description="Top-level keys of the asset's metadata and their values, or"
+        " bounds of their numbers.",
     )
+    media_type: Annotated[list[MediaTypeText], Field(max_length=16)] = Field(
+        default=[], description="The image's is one of these, e.g. `image/png`."
+    )
+    width: RangeBody | None = Field(default=None, description="Pixels.")
+    height: RangeBody | None = Field(default=None, description="Pixels.")
+    bytes: RangeBody | None = Field(default=None, description="Of the original.")
+    created_from: Time | None = Field(default=None, description="Then or later.")
+    created_until: Time | None = Field(default=None, description="Before then.")
 
     def to_domain(self) -> Filter:
         """Return the filter; its values obey the rules of metadata."""
+        ranges = {
+            key: value.to_domain()
+            for key, value in self.metadata.items()
+            if isinstance(value, RangeBody)
+        }
+        return Filter(
+            tags=frozenset(self.tags),
+            metadata=self._equal(),
+            ranges=ranges,
+            media_types=frozenset(self.media_type),
+            width=_range_of(self.width),
+            height=_range_of(self.height),
+            size_bytes=_range_of(self.bytes),
+            created_from=self.created_from,
+            created_until=self.created_until,
+        )
+
+    def _equal(self) -> dict[str, Scalar]:
+        equal: dict[str, Scalar] = {
+            key: value
+            for key, value in self.metadata.items()
+            if not isinstance(value, RangeBody)
+        }
         try:
-            check_metadata(self.metadata)
+            check_metadata(dict.fromkeys(self.metadata) | equal)
         except InvalidInputError as error:
             raise error.at("filter.metadata") from error
-        return Filter(frozenset(self.tags), self.metadata)
+        return equal
+
+
+def _range_of(body: RangeBody | None) -> Range:
+    return body.to_domain() if body else Range()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
@@ -11,8 +12,9 @@ from pydantic import Field, ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from dinoserve.errors import InvalidInputError
-from dinoserve.services.assets import AssetService, Upload
+from dinoserve.services.assets import AssetService
 from dinoserve.services.spooling import Data, memory_bytes, spooled
+from dinoserve.services.upload import Upload
 from dinoserve.web.bodies import read_json
 from dinoserve.web.forms import (
     FORM,
@@ -122,7 +124,8 @@ async def fetched_upload(
     """
     path = fields.url.split("?")[0].split("#")[0]
     async with spooled(_fetched(fields.url, assets)) as data:
-        yield _upload(fields, data, filename_of(PurePath(path).name))
+        upload = _upload(fields, data, filename_of(PurePath(path).name))
+        yield replace(upload, given_as="url")
 
 
 async def _fetched(url: str, assets: AssetService) -> AsyncIterator[bytes]:

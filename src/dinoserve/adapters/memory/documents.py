@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dinoserve.adapters.memory.characters import MemoryCharacters
 from dinoserve.adapters.memory.jobs import MemoryJobs
+from dinoserve.adapters.memory.traits import MemoryTraits
 from dinoserve.domain.assets import Asset, EmbeddingRef, Filter, matches
 from dinoserve.domain.paging import AssetQuery, Cursor, Page
 from dinoserve.domain.recipes import Recipe
@@ -20,8 +22,10 @@ from dinoserve.ports import (
     CLAIM_S,
     DROP_BATCH,
     AssetChanges,
+    CharacterStore,
     IndexEntry,
     JobStore,
+    TraitStore,
 )
 
 _BATCH = 512
@@ -40,16 +44,27 @@ class MemoryDocuments:
         self._recipes: dict[str, Recipe] = {}
         self._marks: dict[str, _Mark] = {}
         self._jobs = MemoryJobs()
+        self._traits = MemoryTraits(self._assets)
+        self._characters = MemoryCharacters(self._assets)
 
     @property
     def jobs(self) -> JobStore:
         """The jobs, kept beside the assets."""
         return self._jobs
 
+    @property
+    def characters(self) -> CharacterStore:
+        """Characters and checks of them."""
+        return self._characters
+
+    @property
+    def traits(self) -> TraitStore:
+        """What was measured of assets, kept beside them."""
+        return self._traits
+
     async def add(self, asset: Asset, embedding: Embedding | None) -> bool:
         """Store asset and embedding together; return True if the asset is new."""
-        is_new = asset.id not in self._assets
-        copy = _copy(asset)
+        is_new, copy = asset.id not in self._assets, _copy(asset)
         mark = self._marks.get(asset.sha256)
         if mark and mark.is_claimed:
             raise UnavailableError(
@@ -78,8 +93,8 @@ class MemoryDocuments:
 
     async def ids(self, collection: str, where: Filter) -> set[str]:
         """Return the ids of every asset of the collection that matches."""
-        _check_text(list(where.tags), dict(where.metadata))
         query = AssetQuery(collection, where)
+        _check_text(list(where.tags), dict(where.metadata))
         return {key for key, asset in self._assets.items() if _is_meant(asset, query)}
 
     async def update(self, asset_id: str, changes: AssetChanges) -> Asset:
@@ -100,9 +115,11 @@ class MemoryDocuments:
 
     async def remove(self, asset_id: str) -> Asset:
         """Erase and return the asset; absent: AssetNotFoundError."""
-        self._require(asset_id)
-        removed = self._read(asset_id)
+        removed = self._read(self._require(asset_id).id)
         del self._assets[asset_id], self._vectors[asset_id]
+        self._traits.remove(asset_id)
+        self._characters.forget(asset_id)
+        self._jobs.note_erasure(asset_id, removed.collection)
         await self.condemn(removed.sha256)
         return removed
 

@@ -4,12 +4,20 @@ from collections.abc import Collection
 
 from pymongo import ReturnDocument
 
-from dinoserve.adapters.mongo import embeddings, garbage, records
-from dinoserve.adapters.mongo.records import Document, microseconds
+from dinoserve.adapters.mongo import (
+    characters,
+    embeddings,
+    filters,
+    garbage,
+    job_upkeep,
+    records,
+    traits,
+)
+from dinoserve.adapters.mongo.records import Document
 from dinoserve.adapters.mongo.schema import Documents
-from dinoserve.adapters.mongo.terms import terms
 from dinoserve.domain.assets import Asset, Filter
 from dinoserve.domain.paging import AssetQuery, Cursor, Page
+from dinoserve.domain.times import to_microseconds
 from dinoserve.domain.vectors import Embedding
 from dinoserve.errors import AssetNotFoundError
 from dinoserve.ports import AssetChanges
@@ -97,6 +105,9 @@ async def remove(database: Documents, asset_id: str) -> Asset:
     asset = records.asset(_require(found, asset_id))
     await database.assets.delete_one({"_id": asset_id})
     await embeddings.remove(database, asset)
+    await traits.remove(database, asset.id)
+    await characters.forget(database, asset.id)
+    await job_upkeep.note(database, asset)
     await garbage.condemn(database, asset.sha256)
     return asset
 
@@ -109,22 +120,17 @@ def _require(found: Document | None, asset_id: str) -> Document:
 
 def _selection(query: AssetQuery) -> Document:
     """Return the condition of a query."""
-    meant: Document = {}
-    times: Document = {}
+    meant = filters.conditions(query.where)
     if query.collection is not None:
-        meant["collection"] = query.collection
-    if query.where:
-        meant["terms"] = {"$all": terms(query.where.tags, query.where.metadata)}
+        meant.append({"collection": query.collection})
     if query.created_from is not None:
-        times["$gte"] = microseconds(query.created_from)
+        meant.append({"created_at": {"$gte": to_microseconds(query.created_from)}})
     if query.created_until is not None:
-        times["$lt"] = microseconds(query.created_until)
+        meant.append({"created_at": {"$lt": to_microseconds(query.created_until)}})
     if query.after is not None:
         # A bound for the index; then, among assets of that moment, lower ids.
-        moment = microseconds(query.after.created_at)
-        times["$lte"] = moment
-        meant["$or"] = [
-            {"created_at": {"$lt": moment}},
-            {"_id": {"$lt": query.after.id}},
-        ]
-    return {**meant, "created_at": times} if times else meant
+        moment = to_microseconds(query.after.created_at)
+        meant.append({"created_at": {"$lte": moment}})
+        earlier = {"created_at": {"$lt": moment}}
+        meant.append({"$or": [earlier, {"_id": {"$lt": query.after.id}}]})
+    return {"$and": meant} if meant else {}

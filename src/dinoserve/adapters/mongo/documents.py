@@ -12,10 +12,12 @@ from dinoserve.adapters.mongo import (
     schema,
     upkeep,
 )
+from dinoserve.adapters.mongo.characters import MongoCharacters
 from dinoserve.adapters.mongo.database import Database, connect, survey
 from dinoserve.adapters.mongo.index import MongoIndex, prepare
 from dinoserve.adapters.mongo.jobs import MongoJobs
 from dinoserve.adapters.mongo.scanning import scan
+from dinoserve.adapters.mongo.traits import MongoTraits
 from dinoserve.domain.assets import Asset, Filter
 from dinoserve.domain.paging import AssetQuery, Page
 from dinoserve.domain.recipes import Recipe
@@ -23,9 +25,11 @@ from dinoserve.domain.vectors import Embedding, Vector
 from dinoserve.ports import (
     AssetChanges,
     Change,
+    CharacterStore,
     IndexEntry,
     JobStore,
     Survey,
+    TraitStore,
     VectorIndex,
 )
 
@@ -70,6 +74,16 @@ class MongoDocuments:
     def jobs(self) -> JobStore:
         """The jobs, kept in the same database."""
         return MongoJobs(self._database)
+
+    @property
+    def characters(self) -> CharacterStore:
+        """Characters and checks of them, kept in the same database."""
+        return MongoCharacters(self._database)
+
+    @property
+    def traits(self) -> TraitStore:
+        """What was measured of assets, kept in the same database."""
+        return MongoTraits(self._database)
 
     async def add(self, asset: Asset, embedding: Embedding | None) -> bool:
         """Store asset and embedding together; return True if the asset is new."""

@@ -7,19 +7,17 @@ own are milliseconds. An asset names its embeddings, so that one read shows both
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from bson.binary import VECTOR_SUBTYPE, Binary, BinaryVectorDtype
 
-from dinoserve.adapters.mongo.terms import terms
+from dinoserve.adapters.mongo.terms import numbers, terms
 from dinoserve.domain.assets import Asset, EmbeddingRef, ImageInfo, Metadata
+from dinoserve.domain.times import from_microseconds, to_microseconds
 from dinoserve.domain.vectors import Embedding, Vector, from_bytes, to_bytes
 
 Document: TypeAlias = dict[str, Any]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 # BSON binary vectors begin with the kind of number and the padding (BSON subtype 9).
 _FLOAT32_HEAD = BinaryVectorDtype.FLOAT32.value + b"\0"
 
@@ -35,7 +33,7 @@ def document(asset: Asset) -> Document:
         "width": asset.image.width,
         "height": asset.image.height,
         "size_bytes": asset.size_bytes,
-        "created_at": microseconds(asset.created_at),
+        "created_at": to_microseconds(asset.created_at),
         "subject": asset.subject,
         "embeddings": [],
         **searched(asset.tags, asset.metadata),
@@ -47,7 +45,7 @@ def searched(tags: tuple[str, ...], metadata: Metadata) -> Document:
     return {
         "tags": list(tags),
         "metadata": json.dumps(dict(metadata), ensure_ascii=False),
-        "terms": terms(tags, metadata),
+        "terms": terms(tags, metadata) + numbers(metadata),
     }
 
 
@@ -60,7 +58,7 @@ def asset(found: Mapping[str, Any]) -> Asset:
         filename=found["filename"],
         image=ImageInfo(found["media_type"], found["width"], found["height"]),
         size_bytes=found["size_bytes"],
-        created_at=_EPOCH + found["created_at"] * _MICROSECOND,
+        created_at=from_microseconds(found["created_at"]),
         tags=tuple(found["tags"]),
         metadata=json.loads(found["metadata"]),
         subject=found["subject"],
@@ -99,8 +97,3 @@ def packed(vector: Vector) -> Binary:
 def unpacked(raw: bytes) -> Vector:
     """Return read-only float32 (d,) of a BSON binary vector."""
     return from_bytes(raw[len(_FLOAT32_HEAD) :])
-
-
-def microseconds(time: datetime) -> int:
-    """Return microseconds since 1970 UTC."""
-    return (time - _EPOCH) // _MICROSECOND

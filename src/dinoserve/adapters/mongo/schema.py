@@ -1,7 +1,7 @@
 """The collections: what their documents must hold, their indexes, and migrations."""
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -10,6 +10,10 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
+from dinoserve.adapters.mongo.character_layout import CHARACTERS
+from dinoserve.adapters.mongo.job_layout import JOBS
+from dinoserve.adapters.mongo.layout import Layout
+from dinoserve.adapters.mongo.records import searched
 from dinoserve.errors import StartUpError
 
 Documents: TypeAlias = AsyncDatabase[dict[str, Any]]
@@ -26,30 +30,6 @@ _TEXT_OR_NULL = {"bsonType": ["string", "null"]}
 _TEXTS = {"bsonType": "array", "items": _TEXT}
 _INTEGER = {"bsonType": ["int", "long"]}
 _INTEGER_OR_NULL = {"bsonType": ["int", "long", "null"]}
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """What a collection's documents must hold, and how they are found.
-
-    Attributes:
-        fields: `$jsonSchema` of each field; every one is required.
-        indexes: beside the one of `_id`, which every collection has.
-    """
-
-    fields: Mapping[str, Any]
-    indexes: tuple[IndexModel, ...] = ()
-
-    @property
-    def validator(self) -> dict[str, Any]:
-        """The rule that the server holds every write to."""
-        return {
-            "$jsonSchema": {
-                "bsonType": "object",
-                "required": sorted(self.fields),
-                "properties": dict(self.fields),
-            }
-        }
 
 
 COLLECTIONS: Mapping[str, Layout] = {
@@ -79,24 +59,13 @@ COLLECTIONS: Mapping[str, Layout] = {
             },
         },
         (
+            IndexModel([("created_at", -1), ("_id", -1)], name="by_time"),
             IndexModel(
-                [("created_at", DESCENDING), ("_id", DESCENDING)], name="by_time"
-            ),
-            IndexModel(
-                [
-                    ("collection", ASCENDING),
-                    ("created_at", DESCENDING),
-                    ("_id", DESCENDING),
-                ],
+                [("collection", 1), ("created_at", -1), ("_id", -1)],
                 name="by_collection",
             ),
             IndexModel(
-                [
-                    ("terms", ASCENDING),
-                    ("collection", ASCENDING),
-                    ("created_at", DESCENDING),
-                    ("_id", DESCENDING),
-                ],
+                [("terms", 1), ("collection", 1), ("created_at", -1), ("_id", -1)],
                 name="by_term",
             ),
             IndexModel([("sha256", ASCENDING)], name="by_bytes"),
@@ -112,6 +81,18 @@ COLLECTIONS: Mapping[str, Layout] = {
         },
         (IndexModel([("recipe", ASCENDING), ("_id", ASCENDING)], name=BY_RECIPE),),
     ),
+    "traits": Layout(
+        # _id: asset/method. contents: JSON.
+        dict.fromkeys(("_id", "asset_id", "collection", "contents", "method"), _TEXT),
+        (
+            IndexModel([("asset_id", ASCENDING)], name="by_asset"),
+            IndexModel(
+                [("collection", 1), ("method", 1), ("asset_id", 1)],
+                name="by_collection",
+            ),
+        ),
+    ),
+    **CHARACTERS,
     "recipes": Layout(
         {"_id": _TEXT, "position": _INTEGER, "contents": {"bsonType": "object"}},
         (IndexModel([("position", ASCENDING)], name="by_position", unique=True),),
@@ -119,49 +100,7 @@ COLLECTIONS: Mapping[str, Layout] = {
     "garbage": Layout(
         {"_id": _TEXT, "since": {"bsonType": "date"}, "claimed": {"bsonType": "bool"}}
     ),
-    "jobs": Layout(
-        # See domain/jobs.py. Times: as above. parameters, progress, result: JSON.
-        {
-            **dict.fromkeys(("_id", "fingerprint", "kind", "state"), _TEXT),
-            **dict.fromkeys(("parameters", "progress"), _TEXT),
-            **dict.fromkeys(("collection", "error", "key"), _TEXT_OR_NULL),
-            **dict.fromkeys(("requester", "result"), _TEXT_OR_NULL),
-            **dict.fromkeys(("created_at", "version"), _INTEGER),
-            **dict.fromkeys(("started_at", "finished_at"), _INTEGER_OR_NULL),
-            "has_finish": {"bsonType": "bool"},
-        },
-        (
-            IndexModel([("created_at", -1), ("_id", -1)], name="by_time"),
-            *(
-                IndexModel(
-                    [(name, 1), ("created_at", -1), ("_id", -1)], name=f"by_{name}"
-                )
-                for name in ("state", "kind", "collection")
-            ),
-            IndexModel(
-                "key",
-                name="by_key",
-                unique=True,
-                partialFilterExpression={"key": {"$type": "string"}},
-            ),
-        ),
-    ),
-    "job_chunks": Layout(
-        # _id: job/number.
-        {
-            **dict.fromkeys(("_id", "job_id", "state"), _TEXT),
-            **dict.fromkeys(("cursor", "error", "worker"), _TEXT_OR_NULL),
-            **dict.fromkeys(("crashes", "done", "number"), _INTEGER),
-            **dict.fromkeys(("run_at", "starts", "tries"), _INTEGER),
-            "seen_at": _INTEGER_OR_NULL,
-            "items": _TEXTS,
-            "failures": {"bsonType": "array", "items": {"bsonType": "object"}},
-        },
-        (
-            IndexModel([("job_id", 1), ("number", 1)], name="by_job"),
-            IndexModel([("state", 1), ("job_id", 1), ("number", 1)], name="by_state"),
-        ),
-    ),
+    **JOBS,
     "migrations": Layout(
         {"_id": _INTEGER, "name": _TEXT, "applied_at": {"bsonType": "date"}}
     ),
@@ -294,5 +233,29 @@ async def _run(database: Documents, number: int, migration: Migration) -> None:
     )
 
 
+async def add_number_terms(database: Documents) -> None:
+    """Give assets the terms that ranges look up."""
+    cursor = database.assets.find({}, {"tags": True, "metadata": True})
+    async for found in cursor:
+        fields = searched(tuple(found["tags"]), json.loads(found["metadata"]))
+        # One that was changed meanwhile got them by that.
+        await database.assets.update_one(found, {"$set": {"terms": fields["terms"]}})
+
+
+async def add_job_covers(database: Documents) -> None:
+    """Let jobs that were there cover everything, if they made something."""
+    made = {"covers": {"$exists": False}, "has_finish": True}
+    kept = {"kind": {"$nin": ["compact", "reembed"]}, "state": {"$ne": "cancelled"}}
+    await database.jobs.update_many(made | kept, {"$set": {"covers": [""]}})
+    await database.jobs.update_many(
+        {
+            "has_leftovers": {"$exists": False},
+            "has_finish": True,
+            "state": {"$in": ["succeeded", "failed", "cancelled"]},
+        },
+        {"$set": {"has_leftovers": True}},
+    )
+
+
 # Never edit one that was released: append another. Each may be run twice.
-MIGRATIONS: tuple[Migration, ...] = (lay_out,)
+MIGRATIONS: tuple[Migration, ...] = (lay_out, add_number_terms, add_job_covers)

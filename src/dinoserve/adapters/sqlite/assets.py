@@ -3,20 +3,17 @@
 import json
 import sqlite3
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dinoserve.adapters.sqlite import embeddings, garbage
+from dinoserve.adapters.sqlite import embeddings, filters, garbage
 from dinoserve.adapters.sqlite.chunks import chunks, marks
 from dinoserve.adapters.sqlite.terms import terms
 from dinoserve.domain.assets import Asset, EmbeddingRef, Filter, ImageInfo
 from dinoserve.domain.paging import AssetQuery, Cursor, Page
+from dinoserve.domain.times import from_microseconds, to_microseconds
 from dinoserve.domain.vectors import Embedding
 from dinoserve.errors import AssetNotFoundError
 from dinoserve.ports import AssetChanges
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 _SELECT = """SELECT id, collection, sha256, filename, media_type, width, height,
     size_bytes, created_at, tags, metadata, subject,
@@ -127,25 +124,15 @@ def _selection(query: AssetQuery) -> tuple[str, list[Any]]:
     if query.collection is not None:
         conditions.append(("collection = ?", [query.collection]))
     if query.created_from is not None:
-        conditions.append(("created_at >= ?", [_to_integer(query.created_from)]))
+        conditions.append(("created_at >= ?", [to_microseconds(query.created_from)]))
     if query.created_until is not None:
-        conditions.append(("created_at < ?", [_to_integer(query.created_until)]))
+        conditions.append(("created_at < ?", [to_microseconds(query.created_until)]))
     if query.after is not None:
-        place = [_to_integer(query.after.created_at), query.after.id]
+        place = [to_microseconds(query.after.created_at), query.after.id]
         conditions.append(("(created_at, id) < (?, ?)", place))
-    if query.where:
-        conditions.append(_filter(query.where))
+    conditions += filters.conditions(query.where)
     clause = " AND ".join(condition for condition, _ in conditions)
     return clause, [value for _, values in conditions for value in values]
-
-
-def _filter(where: Filter) -> tuple[str, list[Any]]:
-    wanted = terms(where.tags, where.metadata)
-    rows = ", ".join(["(?, ?)"] * len(wanted))
-    condition = f"""id IN (
-        SELECT asset_id FROM term WHERE (key, value) IN (VALUES {rows})
-        GROUP BY asset_id HAVING count(*) = ?)"""  # noqa: S608 - only question marks are put in
-    return condition, [part for term in wanted for part in term] + [len(wanted)]
 
 
 def _row(asset: Asset) -> tuple[Any, ...]:
@@ -158,7 +145,7 @@ def _row(asset: Asset) -> tuple[Any, ...]:
         asset.image.width,
         asset.image.height,
         asset.size_bytes,
-        _to_integer(asset.created_at),
+        to_microseconds(asset.created_at),
         json.dumps(asset.tags),
         json.dumps(dict(asset.metadata)),
         asset.subject,
@@ -173,13 +160,9 @@ def _asset(row: tuple[Any, ...]) -> Asset:
         filename=row[3],
         image=ImageInfo(media_type=row[4], width=row[5], height=row[6]),
         size_bytes=row[7],
-        created_at=_EPOCH + row[8] * _MICROSECOND,
+        created_at=from_microseconds(row[8]),
         tags=tuple(json.loads(row[9])),
         metadata=json.loads(row[10]),
         subject=row[11],
         embeddings=tuple(EmbeddingRef(*pair) for pair in sorted(json.loads(row[12]))),
     )
-
-
-def _to_integer(time: datetime) -> int:
-    return (time - _EPOCH) // _MICROSECOND

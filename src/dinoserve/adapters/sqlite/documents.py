@@ -9,13 +9,23 @@ from typing import Self
 
 from dinoserve.adapters.sqlite import assets, embeddings, garbage, schema, upkeep
 from dinoserve.adapters.sqlite.changes import changes
+from dinoserve.adapters.sqlite.characters import SqliteCharacters
 from dinoserve.adapters.sqlite.database import Database, survey
 from dinoserve.adapters.sqlite.jobs import SqliteJobs
+from dinoserve.adapters.sqlite.traits import SqliteTraits
 from dinoserve.domain.assets import Asset, Filter
 from dinoserve.domain.paging import AssetQuery, Page
 from dinoserve.domain.recipes import Recipe
 from dinoserve.domain.vectors import Embedding, Vector
-from dinoserve.ports import AssetChanges, Change, IndexEntry, JobStore, Survey
+from dinoserve.ports import (
+    AssetChanges,
+    Change,
+    CharacterStore,
+    IndexEntry,
+    JobStore,
+    Survey,
+    TraitStore,
+)
 
 
 class SqliteDocuments:
@@ -56,6 +66,16 @@ class SqliteDocuments:
     def jobs(self) -> JobStore:
         """The jobs, kept in the same file."""
         return SqliteJobs(self._database)
+
+    @property
+    def characters(self) -> CharacterStore:
+        """Characters and checks of them, kept in the same file."""
+        return SqliteCharacters(self._database)
+
+    @property
+    def traits(self) -> TraitStore:
+        """What was measured of assets, kept in the same file."""
+        return SqliteTraits(self._database)
 
     async def add(self, asset: Asset, embedding: Embedding | None) -> bool:
         """Store asset and embedding together; return True if the asset is new."""

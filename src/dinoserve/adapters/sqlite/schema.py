@@ -139,6 +139,113 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         END""",
         "PRAGMA user_version = 4",
     ),
+    (
+        # See ports/traits.py. contents: JSON.
+        """CREATE TABLE trait (
+            asset_id TEXT NOT NULL REFERENCES asset (id) ON DELETE CASCADE,
+            method TEXT NOT NULL,
+            contents TEXT NOT NULL,
+            PRIMARY KEY (asset_id, method)
+        ) STRICT""",
+        "CREATE INDEX trait_by_method ON trait (method, asset_id)",
+        "PRAGMA user_version = 5",
+    ),
+    (
+        # See domain/characters.py. box, attributes, findings: JSON. mask: a PNG. Times:
+        # microseconds since 1970 UTC.
+        """CREATE TABLE character (
+            id TEXT PRIMARY KEY,
+            collection TEXT NOT NULL,
+            name TEXT NOT NULL,
+            created_at INTEGER NOT NULL,
+            attributes TEXT NOT NULL
+        ) STRICT""",
+        "CREATE INDEX character_by_time ON character (created_at, id)",
+        """CREATE INDEX character_by_collection
+            ON character (collection, created_at, id)""",
+        """CREATE TABLE character_reference (
+            character_id TEXT NOT NULL REFERENCES character (id) ON DELETE CASCADE,
+            position INTEGER NOT NULL,
+            asset_id TEXT NOT NULL REFERENCES asset (id) ON DELETE CASCADE,
+            box TEXT,
+            mask BLOB,
+            PRIMARY KEY (character_id, asset_id)
+        ) STRICT""",
+        "CREATE INDEX character_reference_by_asset ON character_reference (asset_id)",
+        """CREATE TABLE character_check (
+            character_id TEXT NOT NULL REFERENCES character (id) ON DELETE CASCADE,
+            asset_id TEXT NOT NULL REFERENCES asset (id) ON DELETE CASCADE,
+            recipe TEXT NOT NULL,
+            reference_id TEXT NOT NULL REFERENCES asset (id) ON DELETE CASCADE,
+            checked_at INTEGER NOT NULL,
+            findings TEXT NOT NULL,
+            PRIMARY KEY (character_id, asset_id, recipe)
+        ) STRICT""",
+        """CREATE INDEX character_check_by_time
+            ON character_check (character_id, recipe, checked_at, asset_id)""",
+        "CREATE INDEX character_check_by_asset ON character_check (asset_id)",
+        "CREATE INDEX character_check_by_reference ON character_check (reference_id)",
+        "PRAGMA user_version = 6",
+    ),
+    (
+        # See domain/kept_calibrations.py. contents: JSON. created_at: as above.
+        """CREATE TABLE calibration (
+            id TEXT PRIMARY KEY,
+            collection TEXT NOT NULL,
+            recipe TEXT NOT NULL,
+            score TEXT NOT NULL,
+            created_at INTEGER NOT NULL,
+            contents TEXT NOT NULL
+        ) STRICT""",
+        "CREATE INDEX calibration_by_time ON calibration (created_at, id)",
+        "PRAGMA user_version = 7",
+    ),
+    (
+        # See domain/job_erasure.py. A job that was there may cover everything.
+        "ALTER TABLE job ADD COLUMN erased_at INTEGER",
+        "ALTER TABLE job ADD COLUMN has_leftovers INTEGER NOT NULL DEFAULT 0",
+        "CREATE INDEX job_with_leftovers ON job (id) WHERE has_leftovers",
+        "CREATE INDEX job_by_turn ON job (collection, state, created_at, id)",
+        """UPDATE job SET has_leftovers = has_finish
+        WHERE state IN ('succeeded', 'failed', 'cancelled')""",
+        """CREATE TABLE job_cover (
+            name TEXT NOT NULL,
+            job_id TEXT NOT NULL REFERENCES job (id) ON DELETE CASCADE,
+            PRIMARY KEY (name, job_id)
+        ) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX job_cover_by_job ON job_cover (job_id)",
+        """INSERT INTO job_cover (name, job_id) SELECT '', id FROM job
+        WHERE has_finish AND state <> 'cancelled'
+        AND kind NOT IN ('compact', 'reembed')""",
+        # seq: as for change, but rows go once every result was looked through.
+        """CREATE TABLE erasure (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            asset_id TEXT NOT NULL,
+            collection TEXT NOT NULL
+        ) STRICT""",
+        """CREATE TRIGGER asset_erased_of_jobs BEFORE DELETE ON asset
+        WHEN EXISTS (
+            SELECT 1 FROM job_cover WHERE name IN (OLD.id, OLD.collection, '')
+        ) BEGIN
+            INSERT INTO erasure (asset_id, collection) VALUES (OLD.id, OLD.collection);
+        END""",
+        "PRAGMA user_version = 8",
+    ),
+    (
+        # See domain/character_reviews.py. decided_at: as above.
+        """CREATE TABLE reviewed_pair (
+            left_id TEXT NOT NULL REFERENCES asset (id) ON DELETE CASCADE,
+            right_id TEXT NOT NULL REFERENCES asset (id) ON DELETE CASCADE,
+            collection TEXT NOT NULL,
+            same INTEGER NOT NULL,
+            decided_at INTEGER NOT NULL,
+            PRIMARY KEY (left_id, right_id)
+        ) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX reviewed_pair_by_right ON reviewed_pair (right_id)",
+        """CREATE INDEX reviewed_pair_by_collection
+            ON reviewed_pair (collection, left_id, right_id)""",
+        "PRAGMA user_version = 9",
+    ),
 )
 
 

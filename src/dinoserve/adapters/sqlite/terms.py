@@ -25,11 +25,16 @@ def terms(tags: Collection[str], metadata: Mapping[str, object]) -> set[Term]:
     """
     found: set[Term] = {("tag", _comparable(tag)) for tag in tags}
     found |= {
-        (f"metadata.{key}", _comparable(value))
+        (key_of(key), _comparable(value))
         for key, value in metadata.items()
         if not isinstance(value, dict | list)
     }
     return found
+
+
+def key_of(name: str) -> str:
+    """Return the key of the terms that this metadata has."""
+    return f"metadata.{name}"
 
 
 def _comparable(value: object) -> str | int | float | bytes:

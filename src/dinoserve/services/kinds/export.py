@@ -1,7 +1,7 @@
 """`export`: assets, with their vectors, as one file."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,6 +17,7 @@ from dinoserve.ports import DocumentStore, TableWriter
 from dinoserve.services.embeddings import EmbeddingService
 from dinoserve.services.job_kinds import Found
 from dinoserve.services.job_results import JobResults
+from dinoserve.services.kinds.chosen import those_there
 from dinoserve.services.kinds.lacking import why_lacking
 from dinoserve.services.kinds.pages import pages
 from dinoserve.services.kinds.parameters import text, texts
@@ -83,14 +84,18 @@ class ExportKind:
         return Outcome(len(table.records), failures)
 
     async def finish(self, job: Job) -> Metadata:
-        """Return the file, and how many assets are in it; it may be none."""
+        """Return the file, and how many assets are in it; it may be none.
+
+        What was erased meanwhile is in it no more.
+        """
         plan = await settled(self.documents.jobs, job.id)
         as_what = _format(job.parameters)
-        data = self._file(job, plan.dimension if _has_vectors(job) else 0)
+        kept = await self._kept(job)
+        data = self._file(job, kept, plan.dimension if _has_vectors(job) else 0)
         file = await self.results.keep(
             job.id, f"export.{as_what}", _MEDIA_TYPES[as_what], data
         )
-        told = {"file": file.to_json(), "assets": job.progress.done}
+        told = {"file": file.to_json(), "assets": len(kept)}
         return told | ({"recipe": plan.recipe} if _has_vectors(job) else {})
 
     async def _table(
@@ -109,43 +114,57 @@ class ExportKind:
         matrix = np.stack(rows) if rows else _NO_VECTORS
         return Table([record(assets[key], recipe) for key in told], matrix), failures
 
-    def _file(self, job: Job, dimension: int) -> AsyncGenerator[bytes]:
+    async def _kept(self, job: Job) -> frozenset[str]:
+        """Return those of whom the parts tell and that are there still."""
+        told: list[str] = []
+        async for chunk in parts(self.documents.jobs, job.id):
+            told += _told(chunk)
+        return frozenset(await those_there(self.documents, told))
+
+    def _file(
+        self, job: Job, kept: Collection[str], dimension: int
+    ) -> AsyncGenerator[bytes]:
         match _format(job.parameters):
             case "ndjson":
-                return self._lines(job)
+                return self._lines(job, kept)
             case "npz":
-                return self._npz(job, dimension)
+                return self._npz(job, kept, dimension)
             case _:
-                return self._parquet().write(self._tables(job), dimension)
+                return self._parquet().write(self._tables(job, kept), dimension)
 
-    async def _lines(self, job: Job) -> AsyncGenerator[bytes]:
+    async def _lines(self, job: Job, kept: Collection[str]) -> AsyncGenerator[bytes]:
         async for chunk in parts(self.documents.jobs, job.id):
             part = await self.results.load(job.id, chunk.number)
             _check(chunk, part.count(b"\n"))
-            yield bytes(part)
+            lines = zip(_told(chunk), part.splitlines(keepends=True), strict=True)
+            yield b"".join(line for key, line in lines if key in kept)
 
-    async def _npz(self, job: Job, dimension: int) -> AsyncGenerator[bytes]:
+    async def _npz(
+        self, job: Job, kept: Collection[str], dimension: int
+    ) -> AsyncGenerator[bytes]:
         """Yield an npz file; its parts are read once for each array."""
-        file, count = NpzFile(), job.progress.done
+        file, count = NpzFile(), len(kept)
         yield file.array("ids", "<U32", (count,))
-        async for table in self._tables(job):
+        async for table in self._tables(job, kept):
             yield file.add(np.array([row["id"] for row in table.records], "<U32"))
         if dimension:
             yield file.array("vectors", "<f4", (count, dimension))
-            async for table in self._tables(job):
+            async for table in self._tables(job, kept):
                 yield await asyncio.to_thread(file.add, table.vectors)
         yield file.text("records.ndjson")
-        async for table in self._tables(job):
+        async for table in self._tables(job, kept):
             bare = Table(table.records, _NO_VECTORS)
             yield file.add(await asyncio.to_thread(to_lines, bare))
         yield file.end()
 
-    async def _tables(self, job: Job) -> AsyncGenerator[Table]:
+    async def _tables(self, job: Job, kept: Collection[str]) -> AsyncGenerator[Table]:
         async for chunk in parts(self.documents.jobs, job.id):
             part = await self.results.load(job.id, chunk.number)
             table = await asyncio.to_thread(unpack, part)
             _check(chunk, len(table.records))
-            yield table
+            at = [at for at, row in enumerate(table.records) if row["id"] in kept]
+            rows = table.vectors[at] if table.vectors.size else table.vectors
+            yield Table([table.records[each] for each in at], rows)
 
     def _parquet(self) -> TableWriter:
         if self.tables:
@@ -156,6 +175,12 @@ class ExportKind:
             field="parameters.format",
             value="parquet",
         )
+
+
+def _told(chunk: Chunk) -> list[str]:
+    """Return the assets that the chunk's part tells of, in its order."""
+    failed = {failure.item for failure in chunk.failures}
+    return [key for key in chunk.items if key not in failed]
 
 
 def _check(chunk: Chunk, rows: int) -> None:

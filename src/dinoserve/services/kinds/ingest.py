@@ -11,10 +11,11 @@ from dinoserve.domain.jobs import Chunk, Job, Outcome
 from dinoserve.domain.manifests import Picture, pictures
 from dinoserve.errors import InvalidInputError
 from dinoserve.ports import ImageListing
-from dinoserve.services.assets import AssetService, Upload
+from dinoserve.services.assets import AssetService
 from dinoserve.services.job_kinds import Found
 from dinoserve.services.kinds.each import each
 from dinoserve.services.kinds.parameters import text, texts
+from dinoserve.services.upload import Upload
 
 Source: TypeAlias = Literal["folder", "prefix", "manifest"]
 

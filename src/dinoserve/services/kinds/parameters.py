@@ -1,8 +1,17 @@
 """Reading parameters of jobs: JSON that was checked when the job was accepted."""
 
-from typing import cast
+from dataclasses import fields
+from typing import Any, TypeVar, cast
 
 from dinoserve.domain.assets import Metadata
+
+_Named = TypeVar("_Named")
+
+
+def named_fields(kind: type[_Named], parameters: Metadata) -> _Named:
+    """Return a dataclass of those parameters that have the names of its fields."""
+    names = [each.name for each in fields(cast("Any", kind)) if each.name in parameters]
+    return kind(**{name: cast("Any", parameters[name]) for name in names})
 
 
 def text(parameters: Metadata, name: str) -> str | None:

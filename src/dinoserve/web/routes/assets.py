@@ -16,7 +16,7 @@ from dinoserve.errors import (
     UnavailableError,
 )
 from dinoserve.ports import AssetChanges
-from dinoserve.services.assets import Upload, Uploaded
+from dinoserve.services.upload import Upload, Uploaded
 from dinoserve.web.bodies import json_body, read_json
 from dinoserve.web.content import conditions, content_headers, portion, send
 from dinoserve.web.deps import (

@@ -37,7 +37,7 @@ class UploadBody(UploadFields):
     """Which bytes are to come, and what is said of them."""
 
     sha256: Sha256Text = Field(description="Of the bytes, in lower case.")
-    size_bytes: int = Field(ge=1, description="How many bytes.")
+    size_bytes: int = Field(ge=1, strict=True, description="How many bytes.")
     filename: str | None = Field(default=None, max_length=255)
     embed: bool = Field(default=True, description="`false` only stores.")
 
