@@ -64,7 +64,7 @@ async def test_a_library_that_is_not_there_is_a_problem_of_its_own(
 
     answer = await client.post("/v1/groups", json=asked)
 
-    assert answer.status_code == 501
+    assert answer.status_code == 409
     assert answer.json()["type"] == "/problems/not-installed"
     assert "pip install umap-learn" in answer.json()["detail"]
 

@@ -55,7 +55,7 @@ STATUS: dict[type[DinoserveError], tuple[int, str]] = {
     NotFoundError: (404, "There is no such thing"),
     ResultErasedError: (410, "What the job made was erased"),
     ConflictError: (409, "The request does not fit the present state"),
-    NotInstalledError: (501, "A library that this takes is not installed"),
+    NotInstalledError: (409, "A library that this takes is not installed"),
     UnauthorizedError: (401, "A valid API key is needed"),
     ForeignCallerError: (403, "Without API keys only this machine is served"),
     LinkRefusedError: (403, "The signed link cannot be used"),
