@@ -1,6 +1,5 @@
 """Workers, servers and what carries jobs die: every item is done, and counted once."""
 
-import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,8 +15,6 @@ from mongo_server import MongoServer, fresh_database
 from redis_server import RedisServer
 
 ROUNDS = 20
-# A database takes seconds to start: `DINOSERVE_TEST_LONG` asks for as many rounds.
-DATABASE_ROUNDS = 20 if os.environ.get("DINOSERVE_TEST_LONG") else 3
 
 pytestmark = [pytest.mark.needs("redis"), pytest.mark.timeout(400)]
 
@@ -171,10 +168,10 @@ async def test_a_database_that_is_killed_and_restarted_loses_no_job(
     random = Random(20_261_125)
     env = {"DINOSERVE_DOCUMENTS": mongodb.url, "DINOSERVE_QUEUE": redis.url}
     with job_site(tmp_path / "site", **env) as site:
-        load = await loaded(site, DATABASE_ROUNDS, items=40)
+        load = await loaded(site, ROUNDS, items=40)
         for _ in range(2):
             site.worker()
-        for _ in range(DATABASE_ROUNDS):
+        for _ in range(ROUNDS):
             begun(site, load.submit(), times=random.randint(1, 10))
             mongodb.kill()
             mongodb.start()

@@ -74,6 +74,19 @@ async def test_jobs_that_wait_for_their_turn_are_all_done() -> None:
     assert len(kind.seen) == 5 * TURN
 
 
+async def test_the_last_that_wait_for_their_turn_need_no_reconciler() -> None:
+    kind = NotingKind(chunk_items=1)
+    working = make_working(kind)
+    working = replace(working, jobs=replace(working.jobs, max_waiting=10_000))
+    await submit(working, TURN + 5, "cats", "a")
+
+    async with working.queue.serve(["note"], working.runner.handle, 4):
+        for job in await working.store.jobs(ALL):
+            assert (await working.over(job.id)).state == "succeeded"
+
+    assert len(kind.seen) == TURN + 5
+
+
 async def test_jobs_are_accepted_while_the_queue_is_away_until_too_many_wait() -> None:
     working = make_working(NotingKind(chunk_items=1))
     queue = AwayQueue(Metrics())

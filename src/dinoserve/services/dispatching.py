@@ -120,7 +120,8 @@ class Dispatcher:
         jobs = self._counts.jobs[job.collection]
         if job.state not in LIVE:
             self._counts.take(job)
-            if jobs > TURN:
+            # The last that waited are sent once no more than these are left.
+            if jobs > TURN - _ENDS:
                 await self._make_room(job.collection)
         elif jobs <= TURN:
             await self._send(job, _share(jobs))
