@@ -1,9 +1,11 @@
 """From settings to a queue, and what a Redis must be to carry it."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from pydantic import ValidationError
@@ -16,6 +18,7 @@ from dinoserve.stores import open_queue
 from dinoserve.telemetry import Metrics
 from redis_server import RedisServer
 
+GUIDE = Path(__file__).parents[2] / "docs/deploy/redis.md"
 JOB = "0123456789abcdef" * 2
 
 
@@ -124,6 +127,33 @@ async def test_a_wrong_password_of_the_queue_stops_the_start(
     with pytest.raises(StartUpError, match=r"DINOSERVE_QUEUE.*password") as caught:
         await ping(queue=f"{url}?password=wrong")
     assert "wrong" not in caught.value.detail
+
+
+@pytest.mark.needs("redis")
+async def test_the_user_of_the_guide_may_send_and_work(
+    start: list[RedisServer],
+) -> None:
+    server = redis(start)
+    guide = GUIDE.read_text()
+    [rule] = [line for line in guide.splitlines() if line.startswith("ACL SETUSER")]
+    with server.client() as admin:
+        cast("Any", admin).execute_command(*rule.replace("PASSWORD", "secret").split())
+    came = asyncio.Event()
+
+    async def work(message: Message) -> None:
+        del message
+        came.set()
+
+    url = server.url.replace("unix://", "unix://dinoserve:secret@")
+    async with (
+        asyncio.timeout(10),
+        RedisQueue.open(url, Metrics()) as queue,
+        queue.serve(["embed"], work, 1),
+    ):
+        await queue.send([(Message("embed", JOB, 1, 0), datetime.now(UTC))])
+        await came.wait()
+
+        assert await queue.lengths() in ({"embed": 1}, {})
 
 
 @pytest.mark.parametrize(

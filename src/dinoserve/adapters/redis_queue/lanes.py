@@ -9,13 +9,13 @@ from typing import Final
 
 from dinoserve.domain.jobs import Message
 
-KINDS: Final = "dinoserve:{queue}:kinds"
+KINDS: Final = "dinoserve:queue:{lanes}"
 """Key of the set of kinds that messages were sent of.
 
-Braces keep all keys in one slot of a cluster, as a script needs.
+Braces keep it and all lanes in one slot of a cluster, as a script needs.
 """
 
-NEWS: Final = "dinoserve:{queue}:news"
+NEWS: Final = "dinoserve:queue:news"
 """The channel on which is told that something was sent."""
 
 _KEY = re.compile(r"([0-9a-f]{32})\.(-1|\d{1,9})\.(\d{1,9})", re.ASCII)
@@ -24,7 +24,7 @@ _KIND = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
 
 def lane(kind: str) -> str:
     """Return the key of the lane of this kind."""
-    return f"dinoserve:{{queue}}:lane:{kind}"
+    return f"{KINDS}:{kind}"
 
 
 def is_kind(name: str) -> bool:
