@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from dinoserve.domain.assets import Asset
 from dinoserve.domain.fingerprints import METHOD, Fingerprint, fingerprint
-from dinoserve.errors import NotFoundError, UnavailableError
 from dinoserve.ports import PixelReader, Trait
 from dinoserve.services.assets import AssetService
+from dinoserve.services.originals import unless_lost
 from dinoserve.services.quality import Line
 
 
@@ -74,12 +74,5 @@ class FingerprintService:
             NotFoundError: the original is lost for good.
             DinoserveError: as `of`.
         """
-        try:
+        async with unless_lost(self.assets, asset.id):
             await self.make(asset)
-        except UnavailableError:
-            size = await self.assets.objects.size(asset.sha256)
-            if size == asset.size_bytes:
-                raise
-            raise NotFoundError(
-                "The original of this asset is lost; upload the same bytes again."
-            ) from None

@@ -1,18 +1,20 @@
 """`embed`: vectors of the loaded recipe for assets that lack one."""
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from dinoserve.domain.assets import Metadata
 from dinoserve.domain.jobs import Chunk, Job, Outcome
 from dinoserve.domain.paging import MAX_PAGE, AssetQuery
-from dinoserve.errors import AssetNotFoundError, NotFoundError, UnavailableError
+from dinoserve.errors import AssetNotFoundError
 from dinoserve.ports import DocumentStore
 from dinoserve.services.embeddings import EmbeddingService
 from dinoserve.services.job_kinds import Found
 from dinoserve.services.kinds.each import each
 from dinoserve.services.kinds.pages import pages
 from dinoserve.services.kinds.parameters import text, texts
+from dinoserve.services.originals import unless_lost
 from dinoserve.services.sources import Kept
 
 # Two batches: one computes while the images of the next are read and decoded.
@@ -57,19 +59,6 @@ class EmbedKind:
         return {}
 
     async def _embed(self, asset_id: str) -> None:
-        try:
-            await self.embeddings.embed([Kept(asset_id)])
-        except AssetNotFoundError:
-            return
-        except UnavailableError:
-            await self._check_original(asset_id)
-            raise
-
-    async def _check_original(self, asset_id: str) -> None:
-        """Pass unless the bytes are lost, which no further try brings back."""
-        assets = self.embeddings.assets
-        asset = await assets.get(asset_id)
-        if await assets.objects.size(asset.sha256) != asset.size_bytes:
-            raise NotFoundError(
-                "The original of this asset is lost; upload the same bytes again."
-            )
+        with suppress(AssetNotFoundError):
+            async with unless_lost(self.embeddings.assets, asset_id):
+                await self.embeddings.embed([Kept(asset_id)])

@@ -15,8 +15,6 @@ from dinoserve.domain.quality_issues import IssueName, Thresholds, described
 from dinoserve.errors import (
     ConflictError,
     InvalidInputError,
-    NotFoundError,
-    UnavailableError,
 )
 from dinoserve.services.job_kinds import Found
 from dinoserve.services.job_results import JobResults
@@ -25,6 +23,7 @@ from dinoserve.services.kinds.each import each
 from dinoserve.services.kinds.pages import pages
 from dinoserve.services.kinds.parameters import text, texts
 from dinoserve.services.kinds.planned import parts
+from dinoserve.services.originals import unless_lost
 from dinoserve.services.quality import QualityService
 from dinoserve.services.sources import Kept
 
@@ -115,21 +114,9 @@ class QualityKind:
             yield b"".join(lines.values())
 
     async def _measured(self, asset_id: str) -> Quality:
-        try:
+        async with unless_lost(self.quality.embeddings.assets, asset_id):
             [found] = await self.quality.measure([Kept(asset_id)])
-        except UnavailableError:
-            await self._check_original(asset_id)
-            raise
         return found
-
-    async def _check_original(self, asset_id: str) -> None:
-        """Pass unless the bytes are lost, which no further try brings back."""
-        assets = self.quality.embeddings.assets
-        asset = await assets.get(asset_id)
-        if await assets.objects.size(asset.sha256) != asset.size_bytes:
-            raise NotFoundError(
-                "The original of this asset is lost; upload the same bytes again."
-            )
 
     async def _typicality(
         self, job: Job, name: str, ids: Sequence[str]

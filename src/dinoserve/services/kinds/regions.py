@@ -1,16 +1,18 @@
 """`regions`: what parts of assets look like, so that parts can be searched."""
 
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from dinoserve.domain.assets import Metadata
 from dinoserve.domain.jobs import Chunk, Job, Outcome
 from dinoserve.domain.paging import MAX_PAGE, AssetQuery
-from dinoserve.errors import AssetNotFoundError, NotFoundError, UnavailableError
+from dinoserve.errors import AssetNotFoundError
 from dinoserve.services.job_kinds import Found
 from dinoserve.services.kinds.each import each
 from dinoserve.services.kinds.pages import pages
 from dinoserve.services.kinds.parameters import text, texts
+from dinoserve.services.originals import unless_lost
 from dinoserve.services.regions import RegionService
 
 # Two batches: one computes while the images of the next are read and decoded.
@@ -52,19 +54,6 @@ class RegionsKind:
         return {}
 
     async def _keep(self, asset_id: str) -> None:
-        try:
-            await self.regions.keep(asset_id)
-        except AssetNotFoundError:
-            return
-        except UnavailableError:
-            await self._check_original(asset_id)
-            raise
-
-    async def _check_original(self, asset_id: str) -> None:
-        """Pass unless the bytes are lost, which no further try brings back."""
-        assets = self.regions.embeddings.assets
-        asset = await assets.get(asset_id)
-        if await assets.objects.size(asset.sha256) != asset.size_bytes:
-            raise NotFoundError(
-                "The original of this asset is lost; upload the same bytes again."
-            )
+        with suppress(AssetNotFoundError):
+            async with unless_lost(self.regions.embeddings.assets, asset_id):
+                await self.regions.keep(asset_id)
