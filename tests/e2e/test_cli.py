@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from dinoserve.cli.samples import sample_pictures
 from odd_files import odd_files, photo
 from servers import Server, running
 
@@ -102,6 +103,19 @@ def test_some_failures_give_exit_code_one_and_a_list(
     assert result.code == 1
     assert "1 failed" in result.out
     assert f"{folder}/bad.jpg: image-empty" in result.out
+
+
+def test_the_samples_are_ingested_with_what_is_said_of_them(
+    server: Server, tmp_path: Path
+) -> None:
+    arguments = ("ingest", "--samples", "--collection", "samples", "--json")
+    told = dinoserve(tmp_path, *arguments, "--url", server.url).json()
+    assert (told["new"], told["failures"]) == (len(sample_pictures()), [])
+    with server.client() as client:
+        chosen = {"collection": "samples", "tag": "shot", "limit": 100}
+        found = client.get("/v1/assets", params=chosen).json()["assets"]
+    subjects = [one["subject"] for one in found if "shot" in one["tags"]]
+    assert sorted(subjects) == ["bean", "bean", "dee", "dee", "ethan", "ethan"]
 
 
 def test_the_second_run_finds_all_already_there(server: Server, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from dinoserve.cli.client import ApiError, Client, NoServerError
-from dinoserve.cli.ingest import Found, Said, find_images, upload_all
+from dinoserve.cli.ingest import Found, Said, Saying, find_images, upload_all
 from in_process import make_app
 from odd_files import photo
 
@@ -141,7 +141,7 @@ class Place:
         self, *paths: Path, said: Said | None = None, concurrency: int = 3
     ) -> None:
         found = find_images(paths, every=False)
-        self.tally = await upload_all(self.client, found, said or Said(), concurrency)
+        self.tally = await upload_all(self.client, found, Saying(said or Said()), concurrency)
 
     async def listed(self) -> list[dict[str, object]]:
         answer = await self.http.get("/v1/assets", params={"limit": 1000})
@@ -250,7 +250,7 @@ async def test_a_file_erased_before_its_turn_is_unreadable(
     place = await open_place()
     found = find_images([pictures], every=False)
     (pictures / "03.jpg").unlink()
-    tally = await upload_all(place.client, found, Said(), 2)
+    tally = await upload_all(place.client, found, Saying(Said()), 2)
     assert [failure.code for failure in tally.failures] == ["unreadable"]
 
 

@@ -1,10 +1,11 @@
 """`dinoserve ingest`: give a server the images of files and folders."""
 
 import asyncio
+import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -22,7 +23,8 @@ from dinoserve.cli.client import (
 )
 from dinoserve.cli.config import load_settings
 from dinoserve.cli.progress import Tally, work_off
-from dinoserve.domain.assets import IMAGE_ENDINGS, check_collection
+from dinoserve.cli.samples import sample_pictures
+from dinoserve.domain.assets import IMAGE_ENDINGS, Metadata, check_collection
 
 _PATIENCE_S = 30.0
 _CREATED = 201
@@ -46,16 +48,33 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What is said of every image that is given."""
+    """What is said of an image that is given."""
 
     collection: str = "default"
     tags: Sequence[str] = ()
     subject: str | None = None
     embed: bool = True
+    metadata: Metadata = field(default_factory=dict[str, object])
+
+
+class Saying(NamedTuple):
+    """What is said of all images, and instead of that of some."""
+
+    of_all: Said
+    own: Mapping[Path, Said] = {}
+
+    def of(self, path: Path) -> Said:
+        """Return what is said of this image."""
+        return self.own.get(path, self.of_all)
 
 
 def ingest(  # noqa: PLR0913, PLR0917 - every option is an argument
-    paths: Annotated[list[Path], typer.Argument(help="Image files and folders.")],
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Image files and folders.")
+    ] = None,
+    samples: Annotated[
+        bool, typer.Option("--samples", help="The pictures that come with dinoserve.")
+    ] = False,
     collection: Annotated[str, typer.Option(help="Where they belong.")] = "default",
     tag: Annotated[
         list[str] | None, typer.Option(help="On every image; may be repeated.")
@@ -78,9 +97,11 @@ def ingest(  # noqa: PLR0913, PLR0917 - every option is an argument
 ) -> None:
     """Upload images; again after a stop: what is there already costs little."""
     said = Said(collection, tag or (), subject, embed=not no_embed)
-    found = find_images(paths, every=every)
+    found = find_images(paths or [], every=every)
+    own = _own(said) if samples else {}
+    found = found._replace(images=[*found.images, *own])
     server = connect(load_settings(), url, key)
-    run(_ingest(server, found, said, concurrency, as_json=as_json))
+    run(_ingest(server, found, Saying(said, own), concurrency, as_json=as_json))
 
 
 def find_images(paths: Sequence[Path], *, every: bool) -> Found:
@@ -100,6 +121,19 @@ def find_images(paths: Sequence[Path], *, every: bool) -> Found:
     return Found(images, len(once) - len(images), unreadable)
 
 
+def _own(said: Said) -> dict[Path, Said]:
+    """Return the samples, and of each its own words beside those said of all."""
+    return {
+        sample.path: replace(
+            said,
+            tags=[*said.tags, *sample.tags],
+            subject=said.subject or sample.subject,
+            metadata=sample.metadata,
+        )
+        for sample in sample_pictures()
+    }
+
+
 def _files(root: Path, unreadable: list[tuple[str, str]]) -> Iterator[Path]:
     if root.is_file():
         yield root
@@ -117,16 +151,19 @@ def _files(root: Path, unreadable: list[tuple[str, str]]) -> Iterator[Path]:
 async def _ingest(
     server: AbstractAsyncContextManager[Client],
     found: Found,
-    said: Said,
+    said: Saying,
     concurrency: int,
     *,
     as_json: bool,
 ) -> int:
-    check_collection(said.collection)
+    check_collection(said.of_all.collection)
     if not found.images:
         for path, reason in found.unreadable:
             complain(f"{path}: {reason}")
-        complain(f"no images; {found.skipped} other files, which --all would try")
+        complain(
+            f"no images; {found.skipped} other files, which --all would try. Name"
+            " files or folders, or take --samples."
+        )
         return _NOTHING_DONE
     async with server as client:
         tally = await upload_all(client, found, said, concurrency)
@@ -135,7 +172,7 @@ async def _ingest(
 
 
 async def upload_all(
-    client: Client, found: Found, said: Said, concurrency: int
+    client: Client, found: Found, said: Saying, concurrency: int
 ) -> Tally:
     """Give the server every image found, and count what became of them.
 
@@ -158,7 +195,7 @@ async def upload_all(
     async def upload(path: Path) -> None:
         try:
             data = await asyncio.to_thread(path.read_bytes)
-            tally.outcomes[await _upload(client, path.name, data, said)] += 1
+            tally.outcomes[await _upload(client, path.name, data, said.of(path))] += 1
         except OSError as error:
             tally.fail(str(path), "unreadable", error.strerror or str(error))
         except ApiError as error:
@@ -173,7 +210,11 @@ async def upload_all(
 async def _upload(client: Client, name: str, data: bytes, said: Said) -> str:
     # A name that is no UTF-8 cannot travel as it is.
     filename = name.encode(errors="replace").decode()
-    fields = {"collection": said.collection, "tags": list(said.tags)}
+    fields: dict[str, str | list[str]] = {
+        "collection": said.collection,
+        "tags": list(said.tags),
+        "metadata": json.dumps(dict(said.metadata)),
+    }
     answer = await client.send(
         "POST",
         "/v1/assets",
