@@ -10,7 +10,7 @@ import pytest
 from dinoserve.adapters.memory_queue import MemoryQueue
 from dinoserve.domain import job_steps as steps
 from dinoserve.domain.job_steps import Edited
-from dinoserve.domain.jobs import PLAN, Chunk, Job, Message
+from dinoserve.domain.jobs import FINISH, PLAN, Chunk, Job, Message, message
 from dinoserve.errors import OverloadedError, UnavailableError
 from dinoserve.ports import ChunkQuery, JobQuery
 from dinoserve.services.dispatching import TURN, WINDOW
@@ -29,6 +29,27 @@ class AwayQueue(MemoryQueue):
     async def send(self, messages: Sequence[tuple[Message, datetime]]) -> None:
         del messages
         raise UnavailableError("It is away.", port="queue")
+
+
+class NotingQueue(MemoryQueue):
+    """A queue that notes what it was sent."""
+
+    def __init__(self) -> None:
+        super().__init__(Metrics())
+        self.sent: list[Message] = []
+
+    async def send(self, messages: Sequence[tuple[Message, datetime]]) -> None:
+        self.sent += [message for message, _ in messages]
+        await super().send(messages)
+
+
+def noted(kind: NotingKind) -> tuple[Working, NotingQueue]:
+    """Return jobs of this kind, and the queue that they are sent to."""
+    working, queue = make_working(kind), NotingQueue()
+    dispatcher = replace(working.jobs.dispatcher, queue=queue)
+    jobs = replace(working.jobs, dispatcher=dispatcher, max_waiting=10_000)
+    runner = replace(working.runner, dispatcher=dispatcher)
+    return replace(working, jobs=jobs, runner=runner, queue=queue), queue
 
 
 async def submit(working: Working, count: int, collection: str, *items: str) -> None:
@@ -85,6 +106,45 @@ async def test_the_last_that_wait_for_their_turn_need_no_reconciler() -> None:
             assert (await working.over(job.id)).state == "succeeded"
 
     assert len(kind.seen) == TURN + 5
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(NotingKind(chunk_items=1), id="items"),
+        pytest.param(NotingKind(chunk_items=10**6), id="one chunk"),
+        pytest.param(NotingKind(found=["a"]), id="plan"),
+        pytest.param(NotingKind(found=["a"], has_finish=True), id="plan and result"),
+    ],
+)
+async def test_a_new_job_is_sent_what_the_store_has_of_it(kind: NotingKind) -> None:
+    working, queue = noted(kind)
+
+    await submit(working, 1, "cats", *LARGE)
+
+    [job] = await working.store.jobs(ALL)
+    kept = await working.store.chunks(ChunkQuery(("waiting",), job.id, limit=WINDOW))
+    assert queue.sent == [message(job, chunk) for chunk in kept]
+
+
+async def test_a_new_job_of_no_items_is_sent_to_make_its_result() -> None:
+    working, queue = noted(NotingKind(has_finish=True))
+
+    await submit(working, 1, "cats")
+
+    [job] = await working.store.jobs(ALL)
+    assert queue.sent == [Message("note", job.id, FINISH, 0)]
+
+
+async def test_a_job_that_waits_for_its_turn_is_sent_once() -> None:
+    working, queue = noted(NotingKind(chunk_items=1))
+    await submit(working, 3 * TURN, "cats", "a")
+
+    async with queue.serve(["note"], working.runner.handle, 1):
+        for job in await working.store.jobs(ALL):
+            await working.over(job.id)
+
+    assert len(queue.sent) == len({*queue.sent}) == 3 * TURN
 
 
 async def test_jobs_are_accepted_while_the_queue_is_away_until_too_many_wait() -> None:

@@ -1,9 +1,9 @@
 """What the writer thread does with writes that queue up."""
 
+import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -29,7 +29,7 @@ def connection(tmp_path: Path) -> sqlite3.Connection:
 
 
 @pytest.fixture
-def writer(connection: sqlite3.Connection) -> Iterator[Writer]:
+async def writer(connection: sqlite3.Connection) -> AsyncIterator[Writer]:
     writer = Writer(connection)
     yield writer
     writer.close()
@@ -48,9 +48,9 @@ class Gate:
         self._entered.set()
         assert self._opened.wait(10)
 
-    def open(self) -> None:
+    async def open(self) -> None:
         self._opened.set()
-        self.future.result(10)
+        await self.future
 
 
 def insert(number: int) -> Work:
@@ -66,53 +66,53 @@ def insert_then_fail(connection: sqlite3.Connection) -> int:
     raise KeyError("a bug")
 
 
-def numbers(writer: Writer) -> list[int]:
+async def numbers(writer: Writer) -> list[int]:
     def work(connection: sqlite3.Connection) -> list[int]:
         rows = connection.execute("SELECT n FROM number ORDER BY n")
         return [row[0] for row in rows]
 
-    return writer.submit(work).result(10)
+    return await writer.submit(work)
 
 
-def test_writes_that_queue_up_share_one_commit(
+async def test_writes_that_queue_up_share_one_commit(
     connection: sqlite3.Connection, writer: Writer
 ) -> None:
     gate = Gate(writer)
     statements: list[str] = []
     connection.set_trace_callback(statements.append)
     futures = [writer.submit(insert(number)) for number in range(20)]
-    gate.open()
-    assert [future.result(10) for future in futures] == list(range(20))
+    await gate.open()
+    assert await asyncio.gather(*futures) == list(range(20))
     assert statements.count("COMMIT") == 2  # the gate's, and theirs
 
 
-def test_a_write_that_fails_undoes_itself_alone(writer: Writer) -> None:
+async def test_a_write_that_fails_undoes_itself_alone(writer: Writer) -> None:
     gate = Gate(writer)
     before, failing, after = map(
         writer.submit, (insert(1), insert_then_fail, insert(2))
     )
-    gate.open()
-    assert (before.result(10), after.result(10)) == (1, 2)
+    await gate.open()
+    assert await asyncio.gather(before, after) == [1, 2]
     with pytest.raises(KeyError):
-        failing.result(10)
-    assert numbers(writer) == [1, 2]
+        await failing
+    assert await numbers(writer) == [1, 2]
 
 
-def test_a_commit_that_fails_is_told_to_every_write_in_it(writer: Writer) -> None:
+async def test_a_commit_that_fails_is_told_to_every_write_in_it(writer: Writer) -> None:
     def orphan(connection: sqlite3.Connection) -> int:
         connection.execute("INSERT INTO orphan VALUES (5)")
         return 5
 
     gate = Gate(writer)
     futures = [writer.submit(insert(1)), writer.submit(orphan)]
-    gate.open()
+    await gate.open()
     for future in futures:
         with pytest.raises(sqlite3.IntegrityError):
-            future.result(10)
-    assert numbers(writer) == []
+            await future
+    assert await numbers(writer) == []
 
 
-def test_a_transaction_that_sqlite_gave_up_is_told_to_every_write_in_it(
+async def test_a_transaction_that_sqlite_gave_up_is_told_to_every_write_in_it(
     writer: Writer,
 ) -> None:
     def give_up(connection: sqlite3.Connection) -> int:
@@ -122,34 +122,75 @@ def test_a_transaction_that_sqlite_gave_up_is_told_to_every_write_in_it(
 
     gate = Gate(writer)
     futures = [writer.submit(work) for work in (insert(1), give_up, insert(2))]
-    gate.open()
+    await gate.open()
     for future in futures:
         with pytest.raises(sqlite3.OperationalError):
-            future.result(10)
-    assert numbers(writer) == []
+            await future
+    assert await numbers(writer) == []
 
 
-def test_the_writer_goes_on_after_a_failed_commit(writer: Writer) -> None:
-    test_a_commit_that_fails_is_told_to_every_write_in_it(writer)
-    assert writer.submit(insert(3)).result(10) == 3
-    assert numbers(writer) == [3]
+async def test_the_writer_goes_on_after_a_failed_commit(writer: Writer) -> None:
+    await test_a_commit_that_fails_is_told_to_every_write_in_it(writer)
+    assert await writer.submit(insert(3)) == 3
+    assert await numbers(writer) == [3]
 
 
-def test_a_write_cancelled_before_it_began_never_runs(writer: Writer) -> None:
+async def test_a_write_cancelled_before_it_began_never_runs(writer: Writer) -> None:
     gate = Gate(writer)
     cancelled = writer.submit(insert(1))
     assert cancelled.cancel()
-    gate.open()
-    with pytest.raises(CancelledError):
-        cancelled.result(10)
-    assert numbers(writer) == []
+    await gate.open()
+    assert await numbers(writer) == []
 
 
-def test_closing_finishes_what_was_submitted(tmp_path: Path) -> None:
+async def test_closing_finishes_what_was_submitted(tmp_path: Path) -> None:
     path = tmp_path / "other"
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.execute("CREATE TABLE number (n INTEGER PRIMARY KEY)")
     writer = Writer(connection)
     futures = [writer.submit(insert(number)) for number in range(300)]
     writer.close()
-    assert [future.result(0) for future in futures] == list(range(300))
+    assert await asyncio.gather(*futures) == list(range(300))
+
+
+async def test_all_of_a_commit_are_told_at_once(writer: Writer) -> None:
+    gate = Gate(writer)
+    futures = [writer.submit(insert(number)) for number in range(20)]
+    await gate.open()
+    await futures[0]
+    assert all(future.done() for future in futures)
+
+
+async def test_a_caller_that_left_while_its_write_ran_hurts_no_other(
+    writer: Writer,
+) -> None:
+    gate = Gate(writer)
+    gate.future.cancel()
+    other = writer.submit(insert(1))
+    with pytest.raises(asyncio.CancelledError):
+        await gate.open()
+    assert await other == 1
+
+
+async def test_a_loop_that_was_closed_before_its_answer_stops_nobody(
+    writer: Writer,
+) -> None:
+    gate = Gate(writer)
+
+    async def leave() -> None:
+        writer.submit(insert(1))
+
+    await asyncio.to_thread(asyncio.run, leave())
+    await gate.open()
+    assert await writer.submit(insert(2)) == 2
+    assert await numbers(writer) == [1, 2]
+
+
+async def test_a_write_after_the_end_is_refused_at_once(
+    connection: sqlite3.Connection,
+) -> None:
+    writer = Writer(connection)
+    writer.close()
+
+    with pytest.raises(sqlite3.ProgrammingError):
+        writer.submit(insert(1))

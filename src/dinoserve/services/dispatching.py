@@ -5,18 +5,19 @@ import logging
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeAlias
 
 from dinoserve.domain.job_steps import is_lost
-from dinoserve.domain.jobs import FINISH, LIVE, Chunk, Job, Patience, message
+from dinoserve.domain.jobs import FINISH, LIVE, PLAN, Job, Message, Patience, message
 from dinoserve.errors import UnavailableError
 from dinoserve.ports import ChunkQuery, JobQuery, JobQueue, JobStore
 
 _log = logging.getLogger(__name__)
+_Timed: TypeAlias = tuple[Message, datetime]
 
 WINDOW: Final = 16
 """Chunks of one job in the queue at most, so that a small job is soon its turn."""
@@ -71,11 +72,11 @@ class _Turn:
     """Whose turn it is in a collection that has many jobs.
 
     Attributes:
-        ids: of the jobs that were sent.
+        ids: of the jobs that were sent, since all were last.
         ends: how many have ended since.
     """
 
-    ids: frozenset[str] = frozenset()
+    ids: set[str] = field(default_factory=set[str])
     ends: int = 0
 
 
@@ -124,9 +125,10 @@ class Dispatcher:
             if jobs > TURN - _ENDS:
                 await self._make_room(job.collection)
         elif jobs <= TURN:
-            await self._send(job, _share(jobs))
+            self._turns[job.collection].ids.add(job.id)
+            await self._send([job], _share(jobs))
         elif job.state == "running":
-            await self._send(job, 1)
+            await self._send([job], 1)
 
     async def _make_room(self, collection: str | None) -> None:
         """Send the next jobs of the collection, once enough have ended."""
@@ -134,12 +136,10 @@ class Dispatcher:
         turn.ends += 1
         if turn.ends >= _ENDS:
             turn.ends = 0
-            await self._take_turns(collection, turn.ids)
+            await self._take_turns(collection)
 
-    async def _take_turns(
-        self, collection: str | None, known: Collection[str] = ()
-    ) -> None:
-        """Send messages for the oldest live jobs of the collection, but those known."""
+    async def _take_turns(self, collection: str | None) -> None:
+        """Send messages for the oldest live jobs of the collection, but those sent."""
         oldest = JobQuery(
             states=LIVE,
             collection=collection or "",
@@ -147,41 +147,44 @@ class Dispatcher:
             limit=TURN,
         )
         jobs = await self.store.jobs(oldest)
-        self._turns[collection].ids = frozenset(job.id for job in jobs)
-        for job in jobs:
-            if job.id not in known:
-                await self._send(job, _share(len(jobs)))
+        turn = self._turns[collection]
+        new = [job for job in jobs if job.id not in turn.ids]
+        turn.ids = {job.id for job in jobs}
+        await self._send(new, _share(len(jobs)))
 
-    async def _send(self, job: Job, window: int) -> None:
-        if job.state not in LIVE:
-            return
+    async def _send(self, jobs: Sequence[Job], window: int) -> None:
+        """Send messages for live jobs, so many of each."""
         now = self.now()
-        # Not earlier than now: who asks later shall not come before.
-        wanted = [
-            (message(job, chunk), max(chunk.run_at, now))
-            for chunk in await self._next(job, window, now)
-        ]
+        wanted: list[_Timed] = []
+        for job in jobs:
+            if job.state == "queued":
+                wanted += [(each, now) for each in _first(job, window)]
+            else:
+                wanted += await self._next(job, window, now)
         try:
             await self.queue.send(wanted)
         except UnavailableError as error:
-            _log.warning("the queue is sent job %s later: %s", job.id, error.detail)
+            _log.warning(
+                "the queue is sent %d chunks later: %s", len(wanted), error.detail
+            )
 
-    async def _next(self, job: Job, window: int, now: datetime) -> list[Chunk]:
-        """Return what shall be in the queue of a job.
+    async def _next(self, job: Job, window: int, now: datetime) -> list[_Timed]:
+        """Return what shall be in the queue of a job that was begun.
 
         Chunks that wait out a pause are, but take nobody's place.
         """
         # A result is made once all else has ended.
         after = None if job.progress.has_ended else (job.id, FINISH)
         query = ChunkQuery(("waiting", "running"), job.id, after, limit=window)
-        wanted: list[Chunk] = []
+        wanted: list[_Timed] = []
         places = window
         for _ in range(_PAGES):
             page = await self.store.chunks(query)
             for chunk in page:
                 places -= chunk.state == "running" or chunk.run_at <= now
                 if chunk.state == "waiting" or is_lost(chunk, now, self.patience):
-                    wanted.append(chunk)
+                    # Not earlier than now: who asks later shall not come before.
+                    wanted.append((message(job, chunk), max(chunk.run_at, now)))
             if places <= 0 or len(page) < window:
                 break
             query = replace(query, after=(job.id, page[-1].number))
@@ -199,6 +202,20 @@ class Dispatcher:
         for collection in jobs:
             await self._take_turns(collection)
         return jobs.total()
+
+
+def _first(job: Job, window: int) -> list[Message]:
+    """Return what asks for the chunks of a job that nobody has begun.
+
+    They are as `job_steps.first_chunks` made them, and need not be read.
+    """
+    if job.progress.has_ended:
+        numbers = [FINISH]
+    elif job.progress.is_planned:
+        numbers = range(1, min(window, job.progress.chunks) + 1)
+    else:
+        numbers = [PLAN]
+    return [Message(job.kind, job.id, number, 0) for number in numbers]
 
 
 def _share(jobs: int) -> int:

@@ -102,7 +102,8 @@ class QueueWorker:
                     while True:
                         with cancellable():
                             await news.get_message(timeout=None)
-                        self._news.set()
+                        if len(self._tasks) < self._slots:  # else who ends tells
+                            self._news.set()
             await asyncio.sleep(_PAUSE_S)
 
     async def close(self, working: asyncio.Task[None]) -> None:

@@ -68,8 +68,8 @@ class Database:
         """
         self._require_open()
         with translate():
-            return await asyncio.wrap_future(
-                self._writer.submit(lambda writer: work(writer, *args, **kwargs))
+            return await self._writer.submit(
+                lambda writer: work(writer, *args, **kwargs)
             )
 
     def close(self) -> None:

@@ -1,6 +1,5 @@
 """Jobs and their chunks in SQLite: `ports.JobStore` in the file of the documents."""
 
-import json
 import sqlite3
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -107,8 +106,7 @@ def _changes(columns: Sequence[str]) -> str:
 
 _SELECT_JOB = f"SELECT {_names(JOB)} FROM job"  # noqa: S608 - only names of our columns are put in
 _SELECT_CHUNK = f"SELECT {_names(CHUNK)} FROM job_chunk"  # noqa: S608 - only names of our columns are put in
-_IS_MEANT = "job_id = ? AND number IN (SELECT value FROM json_each(?))"
-_SELECT_NUMBERED = f"{_SELECT_CHUNK} WHERE {_IS_MEANT}"
+_SELECT_NUMBERED = f"{_SELECT_CHUNK} WHERE job_id = ? AND number = ?"
 _ADD_JOB = f"{_insert('job', JOB)} ON CONFLICT DO NOTHING"
 _PUT_JOB = f"{_insert('job', JOB)} ON CONFLICT (id) DO UPDATE SET {_changes(JOB)}"
 _PUT_CHUNK = (
@@ -149,8 +147,11 @@ def _edit(
 def _numbered(
     connection: sqlite3.Connection, job_id: str, numbers: Collection[int]
 ) -> dict[int, Chunk]:
-    rows = connection.execute(_SELECT_NUMBERED, (job_id, json.dumps(list(numbers))))
-    return {chunk.number: chunk for chunk in map(chunk_of, rows)}
+    found: dict[int, Chunk] = {}
+    for number in numbers:
+        for row in connection.execute(_SELECT_NUMBERED, (job_id, number)):
+            found[number] = chunk_of(row)
+    return found
 
 
 def _get(connection: sqlite3.Connection, job_id: str) -> Job | None:
