@@ -125,6 +125,24 @@ async def test_a_later_decision_of_the_same_two_counts(
     assert sets_of(await grouped(client, min_score=1)) == [{*red, *blue}]
 
 
+async def test_a_decision_that_others_contradict_is_refused_until_it_tells_of_all(
+    client: httpx2.AsyncClient,
+) -> None:
+    [red] = await figures(client, hats=1)
+    await review(client, "accept", red)
+
+    answer = await ask(client, decision="split", groups=[[red[0]], [red[1]]])
+
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["value"] == sorted(red[:2])
+    assert await counted(client) == {"same": 6, "different": 0}
+
+    await review(client, "split", [red[0]], red[1:])
+
+    found = sets_of(await grouped(client, min_score=-1, k=50))
+    assert found == [set(red[1:])]
+
+
 async def test_some_pictures_are_grouped_alone(client: httpx2.AsyncClient) -> None:
     red, blue, *_ = await figures(client, hats=2)
     await review(client, "merge", red, blue)

@@ -232,6 +232,21 @@ async def test_without_any_vector_every_shot_fails_with_the_reason(
     assert job["progress"]["reasons"] == {"asset-not-embedded": 2}
 
 
+async def test_a_shot_is_no_measurement_of_its_own_drift(
+    client: httpx2.AsyncClient,
+) -> None:
+    first, second = await shots(client, 2)
+    third = await give(client, scene(7))
+
+    two = (await done(client, shots=[first, second]))["result"]
+    three = (await done(client, shots=[first, second, third]))["result"]
+
+    assert two["drift_per_shot"] is None
+    assert two["drift_from_first_per_shot"] is None
+    _, *later = (each["foreground"] for each in three["shots"])
+    assert three["drift_per_shot"] == pytest.approx(later[1] - later[0], abs=1e-5)
+
+
 async def test_nothing_is_left_of_a_report_once_a_shot_is_erased(
     client: httpx2.AsyncClient,
 ) -> None:
@@ -254,8 +269,9 @@ async def test_what_cannot_be_compared_fails_the_job_with_the_reason(
     cases: list[tuple[dict[str, object], str]] = [
         ({"shots": [one, "0" * 32]}, "No asset has the id"),
         ({"shots": [one, foreign]}, "not of default"),
-        ({"shots": [one, one]}, "named once"),
-        ({"shots": [one, {"asset": two, "box": [0, 0, 9000, 9]}]}, "inside the"),
+        ({"shots": [one, foreign]}, foreign),
+        ({"shots": [one, one]}, f"named once; {one}"),
+        ({"shots": [one, {"asset": two, "box": [0, 0, 9000, 9]}]}, two),
         ({"shots": [one, two], "character": "0" * 32}, "No character"),
         ({"shots": [one, two], "character": empty}, "no references"),
     ]

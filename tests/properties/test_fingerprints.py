@@ -63,6 +63,21 @@ def test_near_pairs_are_those_that_comparing_each_with_each_gives(
     assert len(rows) == len({tuple(row[:2]) for row in rows})
 
 
+def test_pairs_of_more_hashes_than_are_compared_at_a_time_are_all_found() -> None:
+    rng = np.random.default_rng(1)
+    hashes = rng.integers(0, 2**64, 900, dtype=np.uint64)
+    flips = np.uint64(1) << rng.integers(0, 64, (3, 300)).astype(np.uint64)
+    hashes[rng.permutation(900)[:300]] = hashes[:300] ^ np.bitwise_or.reduce(flips)
+
+    found = near_pairs(hashes, 17)
+
+    apart = np.bitwise_count(hashes[:, None] ^ turned(hashes)[:, None]).min(axis=0)
+    left, right = np.nonzero(np.triu(apart <= 17, 1))
+    rows = np.stack([left, right, apart[left, right]], axis=1)
+    assert len(rows) > 300
+    assert np.stack(found[:3], axis=1).tolist() == rows.tolist()
+
+
 @given(seed=st.integers(0, 99), turn=st.integers(0, len(TURNS) - 1))
 def test_the_hash_of_a_turned_picture_is_the_turned_hash(seed: int, turn: int) -> None:
     picture = a_picture(seed, 64, 96)

@@ -3,7 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dinoserve.domain.character_reviews import Edge, kept_together, pairs_of
+from dinoserve.domain.character_reviews import (
+    Edge,
+    contradiction,
+    kept_together,
+    pairs_of,
+)
 from dinoserve.domain.labelled_pairs import LabelledPair
 
 
@@ -58,3 +63,22 @@ def test_decisions_that_agree_are_kept_whatever_the_edges(
     labels = kept_together(10, [Edge(*each) for each in edges], decided).tolist()
     for left, right, same in decided:
         assert (labels[left] == labels[right]) == same
+
+
+def test_a_pair_that_others_make_the_same_contradicts_them() -> None:
+    different = LabelledPair("a", "c", same=False)
+    same = pairs_of([["a", "b"]]) + pairs_of([["b", "c"]])
+    assert contradiction([*same, different], "c") == different
+    assert contradiction([same[0], different], "ac") is None
+
+
+def test_a_contradiction_among_others_is_not_looked_for() -> None:
+    others = [*pairs_of([["a", "b"]]), LabelledPair("a", "b", same=False)]
+    told = pairs_of([["x", "y"]])
+    assert contradiction([*others, *told], "xy") is None
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=8, max_size=8))
+def test_who_is_who_never_contradicts_itself(who: list[str]) -> None:
+    parts = [[f"{at}" for at in range(8) if who[at] == name] for name in "abc"]
+    assert contradiction(pairs_of(parts), [f"{at}" for at in range(8)]) is None

@@ -15,6 +15,7 @@ from dinoserve.domain.sequences import (
     drift,
     limit_of,
     misfits,
+    without_gone,
 )
 
 LIKENESS = Likeness(0.5, 0.8, 9, 0.5, 0.5, 0.7, 0.6, 0.6)
@@ -61,17 +62,18 @@ def test_one_shot_alone_has_no_consistency() -> None:
 
 def test_the_drift_of_a_line_is_its_slope() -> None:
     places = [0, 1, 3, 7]
-    assert drift(places, [0.9 - 0.02 * at for at in places]) == pytest.approx(-0.02)
+    values = [(at, 0.9 - 0.02 * at) for at in places]
+    assert drift(values) == pytest.approx(-0.02)
 
 
 def test_an_outlier_does_not_move_the_drift() -> None:
-    values = [0.9 - 0.02 * at for at in range(9)]
-    values[4] = -1.0
-    assert drift(range(9), values) == pytest.approx(-0.02, abs=0.002)
+    values = [(at, 0.9 - 0.02 * at) for at in range(9)]
+    values[4] = (4, -1.0)
+    assert drift(values) == pytest.approx(-0.02, abs=0.002)
 
 
 def test_one_value_has_no_drift() -> None:
-    assert drift([3], [0.5]) is None
+    assert drift([(3, 0.5)]) is None
 
 
 def test_the_limit_lies_three_spreads_from_the_median() -> None:
@@ -121,3 +123,19 @@ def test_a_first_shot_without_one_before_makes_no_jump() -> None:
     shots = [shot(0, previous=None), *(shot(at) for at in range(1, 9))]
     assert misfits(shots) == []
     assert Limits.of([replace(one, previous=None) for one in shots]).jump is None
+
+
+def test_several_scores_without_a_match_are_one_kind_of_reason() -> None:
+    usual = [shot(at) for at in range(9)]
+    unlike = shot(9, 0.1, verdict="no_match")
+    often = shot(10, verdict="no_match")
+    often = replace(often, judgements=[*often.judgements] * 3)
+    found = misfits([*usual, often, unlike])
+    assert [each.shot.position for each in found] == [9, 10]
+    assert [reason.score for reason in found[1].reasons] == ["foreground"] * 3
+
+
+def test_nothing_is_told_of_a_shot_that_is_gone() -> None:
+    left = without_gone([shot(1), shot(2), shot(4)])
+    assert [one.first for one in left] == [None] * 3
+    assert [one.previous is None for one in left] == [True, False, True]

@@ -1,6 +1,6 @@
 """Reviews of who is who in groups of pictures, and groups that keep to them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from itertools import combinations
 from typing import Final, NamedTuple
@@ -40,6 +40,28 @@ def pairs_of(parts: Sequence[Sequence[str]]) -> list[LabelledPair]:
         LabelledPair(min(left, right), max(left, right), same=at == other)
         for (left, at), (right, other) in combinations(placed, 2)
     ]
+
+
+def contradiction(
+    pairs: Collection[LabelledPair], reviewed: Collection[str]
+) -> LabelledPair | None:
+    """Return a pair that is different, and the same by way of others; None: none.
+
+    Args:
+        pairs: all that would be remembered.
+        reviewed: assets; what contradicts itself among others is not looked for.
+    """
+    ids = sorted({key for pair in pairs for key in (pair.left, pair.right)})
+    at = {key: place for place, key in enumerate(ids)}
+    known = [(at[pair.left], at[pair.right], pair.same) for pair in pairs]
+    labels: list[int] = kept_together(len(ids), [], known).tolist()
+    groups = dict(zip(ids, labels, strict=True))
+    touched = {groups[key] for key in reviewed}
+    for pair in pairs:
+        group = groups[pair.left]
+        if not pair.same and group == groups[pair.right] and group in touched:
+            return pair
+    return None
 
 
 def kept_together(

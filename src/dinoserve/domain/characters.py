@@ -98,8 +98,9 @@ def check_box(box: Box, asset: Asset, name: str) -> Box:
     if 0 <= left < right <= width and 0 <= top < bottom <= height:
         return box
     raise InvalidInputError(
-        f"The box must lie inside the picture, which is {width} x {height} pixels when"
-        " upright, right and bottom above left and top.",
+        f"The box must lie inside the picture of asset {asset.id}, which is"
+        f" {width} x {height} pixels when upright, right and bottom above left and"
+        " top.",
         field=name,
         limit=[width, height],
         value=list(box),
@@ -167,6 +168,8 @@ def check_each_once(shown: Sequence[Reference], name: str, limit: int) -> None:
     for at, each in enumerate(shown):
         if each.asset_id in seen:
             raise InvalidInputError(
-                "An asset is named once.", field=f"{name}[{at}]", value=each.asset_id
+                f"An asset is named once; {each.asset_id} is named again.",
+                field=f"{name}[{at}]",
+                value=each.asset_id,
             )
         seen.add(each.asset_id)

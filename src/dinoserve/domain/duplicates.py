@@ -54,8 +54,8 @@ class NearPair:
         left: id; less than `right`.
         distance: of 64 bits, those that differ.
         turn: what makes the right picture lie as the left one; see `TURNS`.
-        patch_share: of the patches, those that have a mutual nearest one in the other
-            picture, in [0, 1]: the smaller share of the two. None: not compared.
+        patch_share: of the patches, those whose mutual nearest one lies in the same
+            place, in [0, 1]: the smaller share of the two. None: not compared.
         patch_cosine: mean cosine of these pairs of patches, in [-1, 1].
     """
 

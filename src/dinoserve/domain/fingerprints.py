@@ -16,6 +16,7 @@ HASH_BITS: Final = 64
 """Bits of a perceptual hash."""
 
 Hashes: TypeAlias = NDArray[np.uint64]
+_Numbers: TypeAlias = NDArray[np.int32]
 
 _SIDE, _FREQUENCIES = 32, 8
 # Of 255: what varies less has a hash of its noise.
@@ -24,8 +25,8 @@ _LEAST_CONTRAST = 2.0
 _LUMA = np.array([0.299, 0.587, 0.114])
 # Pairs of one hash in one turn.
 _MOST = 20
-# Pairs of hashes held at a time, 8 bytes each.
-_BLOCK = 120_000
+# Pairs of hashes held at a time, 10 bytes each.
+_BLOCK = 250_000
 
 TURNS: Final = (
     "none",
@@ -180,23 +181,52 @@ def near_pairs(hashes: Hashes, distance: int) -> NearPairs:
 
 def _near_in_turn(hashes: Hashes, lying: Hashes, distance: int, turn: int) -> NearPairs:
     """Return the pairs of which the right one lies in this turn."""
-    found: list[NearPairs] = []
+    found = [NearPairs(*[np.empty(0, np.int32)] * 4)]
     count = len(hashes)
     step = max(1, _BLOCK // max(count, 1))
+    room = _Room.of(step * count)
     for start in range(0, count, step):
-        rows = hashes[start : start + step, None]
         # The left place is smaller: what lies before the block is paired already.
-        differing = np.bitwise_count(rows ^ lying[None, start + 1 :])
-        at, of = np.nonzero(differing <= distance)
-        left, right = at + start, of + start + 1
-        is_new = right > left
-        at, of, left, right = at[is_new], of[is_new], left[is_new], right[is_new]
-        turns = np.full(len(at), turn, np.int32)
-        bits = differing[at, of].astype(np.int32)
-        places = left.astype(np.int32), right.astype(np.int32)
-        found.append(_nearest(NearPairs(*places, bits, turns)))
-    found.append(NearPairs(*[np.empty(0, np.int32)] * 4))
+        some, others = hashes[start : start + step], lying[start + 1 :]
+        at, of, bits = room.near(some, others, distance)
+        is_new = of >= at
+        if is_new.any():
+            left, right = at[is_new] + start, of[is_new] + start + 1
+            turns = np.full(len(left), turn, np.int32)
+            found.append(_nearest(NearPairs(left, right, bits[is_new], turns)))
     return NearPairs(*(np.concatenate(each) for each in zip(*found)))  # noqa: B905 - four columns of one list
+
+
+class _Room(NamedTuple):
+    """What a block is compared in: new memory for each takes longer than comparing."""
+
+    differing: NDArray[np.uint64]
+    distances: NDArray[np.uint8]
+    is_near: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, pairs: int) -> "_Room":
+        is_near = np.empty(pairs, np.bool_)
+        return cls(np.empty(pairs, np.uint64), np.empty(pairs, np.uint8), is_near)
+
+    def near(
+        self, left: Hashes, right: Hashes, distance: int
+    ) -> tuple[_Numbers, _Numbers, _Numbers]:
+        """Return places of pairs that differ in at most so many bits, and how many."""
+        count = len(left) * len(right)
+        differing, distances = self.differing[:count], self.distances[:count]
+        is_near = self.is_near[:count]
+        into = differing.reshape(len(left), len(right))
+        np.bitwise_xor(left[:, None], right, out=into)
+        np.bitwise_count(differing, out=distances)
+        np.less_equal(distances, distance, out=is_near)
+        near = np.flatnonzero(is_near)
+        at, of = np.divmod(near, max(len(right), 1))
+        return (
+            at.astype(np.int32),
+            of.astype(np.int32),
+            distances[near].astype(np.int32),
+        )
 
 
 def _nearest(pairs: NearPairs) -> NearPairs:

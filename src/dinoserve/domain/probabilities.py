@@ -37,7 +37,7 @@ class Isotonic:
 
 @dataclass(frozen=True, slots=True)
 class Platt:
-    """A sigmoid: 1 / (1 + exp(-(slope * score + intercept)))."""
+    """A sigmoid: 1 / (1 + exp(-(slope * score + intercept))); slope is at least 0."""
 
     slope: float
     intercept: float
@@ -83,7 +83,8 @@ def fit_platt(scores: Numbers, same: Truths) -> Platt:
 
     Truths are softened to (n + 1) / (n + 2) and 1 / (n + 2), n being the same and the
     different pairs, so that pairs which a threshold tells apart give a finite slope.
-    Newton's method with step halving.
+    Newton's method with step halving. Where the likeliest sigmoid would fall, it is
+    level: as the likelihood has one peak, none that rises is likelier.
 
     Args:
         scores: float (n,), finite; both kinds of pairs.
@@ -104,6 +105,9 @@ def fit_platt(scores: Numbers, same: Truths) -> Platt:
         at = at + step
         if np.abs(step).max() < _SMALLEST_STEP:
             break
+    if at[0] < 0:
+        share = float(target.mean())
+        return Platt(0.0, float(np.log(share / (1 - share))))
     slope = at[0] / width
     return Platt(float(slope), float(at[1] - slope * centre))
 

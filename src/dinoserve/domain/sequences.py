@@ -1,7 +1,7 @@
 """Sequences: how consistent a subject stays from shot to shot, and which do not fit."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -95,11 +95,13 @@ class Reason(NamedTuple):
     Attributes:
         value: what was measured.
         limit: what it should have reached, or not exceeded.
+        score: that the calibration is of; None: no calibration says so.
     """
 
     why: Why
     value: float
     limit: float
+    score: str | None = None
 
 
 class Misfit(NamedTuple):
@@ -107,6 +109,11 @@ class Misfit(NamedTuple):
 
     shot: Shot
     reasons: list[Reason]
+
+    @property
+    def kinds(self) -> int:
+        """How many kinds of reasons there are: scores of one shot are of one kind."""
+        return len({reason.why for reason in self.reasons})
 
 
 def near(left: Subject, right: Subject) -> Near:
@@ -120,6 +127,23 @@ def drifted_share(
     """Return the share of the reference's foreground that is not found, in [0, 1]."""
     scores = comparison.reference_scores[reference.mask]
     return float(np.mean(scores < drifted_below))
+
+
+def without_gone(shots: Sequence[Shot]) -> list[Shot]:
+    """Return the shots, each without what was measured against one that is not there.
+
+    Args:
+        shots: those that are left of a sequence.
+    """
+    places = {shot.position for shot in shots}
+    return [
+        replace(
+            shot,
+            first=shot.first if 0 in places else None,
+            previous=shot.previous if shot.position - 1 in places else None,
+        )
+        for shot in shots
+    ]
 
 
 def consistency(shots: Sequence[Shot]) -> Near | None:
@@ -139,18 +163,21 @@ def consistency(shots: Sequence[Shot]) -> Near | None:
     return Near(*means.tolist())
 
 
-def drift(positions: Sequence[int], values: Sequence[float]) -> float | None:
+def drift(measured: Sequence[tuple[int, float]]) -> float | None:
     """Return the slope: how much a similarity changes with each shot.
 
     The median of (s_j - s_i) / (j - i) over all pairs of shots i < j, which a few
     outliers do not move. None: there are fewer than two.
 
+    Args:
+        measured: positions, each once, and similarities.
+
     Source:
         Sen, "Estimates of the regression coefficient based on Kendall's tau" (1968).
     """
-    if len(positions) < 2:  # noqa: PLR2004 - a slope takes two points
+    if len(measured) < 2:  # noqa: PLR2004 - a slope takes two points
         return None
-    at, scores = np.array(positions, np.float64), np.array(values, np.float64)
+    at, scores = np.array(measured, np.float64).T
     earlier, later = np.triu_indices(len(at), 1)
     slopes = (scores[later] - scores[earlier]) / (at[later] - at[earlier])
     return float(np.median(slopes))
@@ -172,14 +199,14 @@ def limit_of(values: Numbers, *, upper: bool = False) -> float | None:
 def misfits(shots: Sequence[Shot]) -> list[Misfit]:
     """Return the shots that do not fit, what to make again first: first.
 
-    Those of the most reasons come first; of as many, those least like their reference
-    by foreground.
+    Those of the most kinds of reasons come first; of as many, those least like their
+    reference by foreground.
     """
     limits = Limits.of(shots)
     found = [Misfit(shot, limits.reasons(shot)) for shot in shots]
     return sorted(
         (each for each in found if each.reasons),
-        key=lambda each: (-len(each.reasons), each.shot.likeness.foreground),
+        key=lambda each: (-each.kinds, each.shot.likeness.foreground),
     )
 
 
@@ -227,7 +254,7 @@ def _below(why: Why, value: float | None, limit: float | None) -> Reason | None:
 def _mismatches(shot: Shot) -> list[Reason]:
     scores = shot.likeness._asdict()
     return [
-        Reason("no_match", scores[each["score"]], each["threshold"])
+        Reason("no_match", scores[each["score"]], each["threshold"], each["score"])
         for each in shot.judgements
         if each["verdict"] == "no_match"
     ]

@@ -1,7 +1,7 @@
 """Character groups: who may be who in unknown pictures, and what reviews decided."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Literal, TypeAlias
@@ -13,6 +13,7 @@ from dinoserve.domain.character_reviews import (
     MAX_REVIEWED,
     Edge,
     ReviewedPair,
+    contradiction,
     kept_together,
     pairs_of,
 )
@@ -122,7 +123,8 @@ class CharacterGroupService:
 
         Raises:
             InvalidInputError: groups do not fit the decision, are too many, or of
-                another collection; or too many pairs are remembered.
+                another collection; too many pairs are remembered; or some of them
+                contradict the decision, and it does not tell of their assets.
             AssetNotFoundError: an asset does not exist.
         """
         check_collection(review.collection)
@@ -137,11 +139,13 @@ class CharacterGroupService:
         if review.decision == "merge":
             parts = [[key for group in parts for key in group]]
         pairs = pairs_of(parts)
-        await self._check_room(review.collection, pairs)
+        await self._check_known(review.collection, pairs)
         now = self.characters.now()
         await self._store.put(
             review.collection, [ReviewedPair(pair, now) for pair in pairs]
         )
+        told = {key for pair in pairs for key in (pair.left, pair.right)}
+        await self.characters.evidence.reviewed(review.collection, told)
         return pairs
 
     async def reviewed(self, collection: str) -> list[ReviewedPair]:
@@ -151,6 +155,7 @@ class CharacterGroupService:
     async def forget(self, collection: str) -> None:
         """Erase what is remembered of a collection."""
         await self._store.remove(collection)
+        await self.characters.evidence.reviewed(collection)
 
     @property
     def _store(self) -> ReviewStore:
@@ -182,17 +187,20 @@ class CharacterGroupService:
         width = self.subjects.embeddings.recipe.dimension
         return np.stack(rows) if rows else np.empty((0, width), np.float32)
 
-    async def _check_room(self, collection: str, pairs: Sequence[LabelledPair]) -> None:
-        known = {each.pair[:2] for each in await self._store.get(collection)}
-        count = len(known | {pair[:2] for pair in pairs})
-        if count > MAX_PAIRS:
+    async def _check_known(
+        self, collection: str, pairs: Sequence[LabelledPair]
+    ) -> None:
+        known = {each.pair[:2]: each.pair for each in await self._store.get(collection)}
+        known |= {pair[:2]: pair for pair in pairs}
+        if len(known) > MAX_PAIRS:
             raise InvalidInputError(
                 f"{MAX_PAIRS} reviewed pairs of a collection are remembered; these"
-                f" would be {count}.",
+                f" would be {len(known)}.",
                 field="groups",
                 limit=MAX_PAIRS,
-                value=count,
+                value=len(known),
             )
+        await asyncio.to_thread(_check_agree, [*known.values()], pairs)
 
 
 def _grouped(
@@ -214,6 +222,18 @@ def _grouped(
     ]
     labels = kept_together(len(ids), (Edge(*each) for each in linked), decided)
     return grouped(rows, labels)
+
+
+def _check_agree(known: Collection[LabelledPair], told: Sequence[LabelledPair]) -> None:
+    reviewed = {key for pair in told for key in (pair.left, pair.right)}
+    if pair := contradiction(known, reviewed):
+        raise InvalidInputError(
+            f"The decision contradicts what is remembered: {pair.left} and"
+            f" {pair.right} are different, but the same by way of other assets. Review"
+            " them together with those assets.",
+            field="groups",
+            value=[pair.left, pair.right],
+        )
 
 
 def _check_groups(review: Review) -> None:

@@ -11,7 +11,14 @@ from dinoserve.domain.character_checks import DRIFTED_BELOW, Subject
 from dinoserve.domain.characters import Reference, Region
 from dinoserve.domain.geometry import Box
 from dinoserve.domain.jobs import Chunk, Failure, Job, Outcome
-from dinoserve.domain.sequences import Limits, Shot, consistency, drift, misfits
+from dinoserve.domain.sequences import (
+    Limits,
+    Shot,
+    consistency,
+    drift,
+    misfits,
+    without_gone,
+)
 from dinoserve.errors import ConflictError, NotFoundError
 from dinoserve.services.job_kinds import Found
 from dinoserve.services.job_results import JobResults
@@ -76,7 +83,7 @@ class SequenceKind:
         measured = await self._measured(job)
         ids = {key for one in measured for key in (one.asset_id, one.reference_id)}
         there = await self.sequences.characters.documents.get(ids)
-        shots = [one for one in measured if _is_there(one, there)]
+        shots = without_gone([one for one in measured if _is_there(one, there)])
         summary = await asyncio.to_thread(_summary, job.parameters, shots)
         report = SequenceReport(self.renditions, there, summary)
         name, media_type = "report.html", "text/html; charset=utf-8"
@@ -124,16 +131,24 @@ def _reference(shot: str | dict[str, Any]) -> Reference:
 
 
 def _summary(parameters: Metadata, shots: Sequence[Shot]) -> Summary:
-    places = [shot.position for shot in shots]
-    alike = [shot.likeness.foreground for shot in shots]
-    firsts = [(one.position, one.first.foreground) for one in shots if one.first]
+    # A shot is wholly like itself: that is no measurement.
+    alike = [
+        (one.position, one.likeness.foreground)
+        for one in shots
+        if one.asset_id != one.reference_id
+    ]
+    firsts = [
+        (one.position, one.first.foreground)
+        for one in shots
+        if one.first and one.position
+    ]
     return Summary(
         text(parameters, "character"),
         shots,
         Limits.of(shots),
         consistency(shots),
-        drift(places, alike),
-        drift([at for at, _ in firsts], [score for _, score in firsts]),
+        drift(alike),
+        drift(firsts),
         misfits(shots),
     )
 

@@ -241,7 +241,8 @@ def _frame(box: Sequence[float]) -> str:
 
 
 def _reason(reason: Reason) -> str:
-    return f"{_TOLD[reason.why]}: {reason.value:.3f}, limit {reason.limit:.3f}"
+    of = f" of {reason.score}" if reason.score else ""
+    return f"{_TOLD[reason.why]}{of}: {reason.value:.3f}, limit {reason.limit:.3f}"
 
 
 def _number(value: float | None) -> str:
