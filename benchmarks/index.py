@@ -1,5 +1,8 @@
 """The index beside exact BLAS: `make bench-index`, for a million with N=1000000.
 
+With KEEP=FOLDER the index stays there. A run that was stopped while vectors came goes
+on from those that are in files, and one after a whole run makes no graph again.
+
 Vectors are of 384 numbers, in clusters of very different sizes, and have many near
 ties: harder than those of photographs. Every search goes through the port. A filter's
 set of ids comes as the services give it: the same frozenset every time.
@@ -252,19 +255,25 @@ async def tell_of_changes(index: MappedIndex, ground: Ground) -> None:
     print(f"20% deleted: recall {same / HITS / len(wanted):.4f}, by {found.path}")
 
 
-async def run(count: int) -> None:
-    """Draw, build, and measure from files as after a restart."""
+async def run(count: int, kept: Path | None) -> None:
+    """Draw, build, and measure from files as after a restart.
+
+    Args:
+        count: vectors.
+        kept: where the index stays; None: it is taken away.
+    """
     around = spread()
     # As the ids of assets: of no order that the rows have.
     digests = (hashlib.sha256(str(number).encode()) for number in range(count))
     ids = [digest.hexdigest()[:32] for digest in digests]
     ground = Ground(ids, draw(around, count, 1), draw(around, 300, 2))
-    root = Path(tempfile.mkdtemp(prefix="index-"))
+    root = kept or Path(tempfile.mkdtemp(prefix="index-"))
     try:
         reached = await build(root, ground)
         reached += await measure(root, ground)
     finally:
-        shutil.rmtree(root)
+        if kept is None:
+            shutil.rmtree(root)
     for each in reached:
         print(each)
 
@@ -272,4 +281,6 @@ async def run(count: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--vectors", type=int, default=200_000)
-    asyncio.run(run(parser.parse_args().vectors))
+    parser.add_argument("--keep", type=Path, help="where the index stays")
+    arguments = parser.parse_args()
+    asyncio.run(run(arguments.vectors, arguments.keep))

@@ -327,7 +327,7 @@ async def test_only_what_is_retained_stays(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_walk_keeps_more_the_fewer_are_meant_until_comparing_is_cheaper() -> None:
-    limits = Limits()
+    limits = Limits(effort=400)
     million = 1_000_000
     assert walk_effort(limits, 10, million, million) == 400
     assert walk_effort(limits, 10, million // 2, million) == 800

@@ -71,11 +71,14 @@ class Codes:
 
     def walk(
         self, query: Vector, count: int, effort: int, meant: NDArray[np.bool_] | None
-    ) -> NDArray[np.int64]:
-        """Return up to `count` rows that a walk of the graph finds nearest."""
+    ) -> tuple[Vector, NDArray[np.int64]]:
+        """Return up to `count` of the greatest float16 cosines that a walk finds.
+
+        With their rows, best first.
+        """
         selector, _bits = self._selector(meant)
         chosen = self._faiss.SearchParametersHNSW(efSearch=effort, sel=selector)
-        return self._search(self._index, query, count, chosen)[1]
+        return self._search(self._index, query, count, chosen)
 
     def scan(
         self,
@@ -124,6 +127,20 @@ class Codes:
         size = self._flat.code_size
         flat = self._faiss.rev_swig_ptr(self._flat.codes.data(), len(self) * size)
         return flat.reshape(-1, size)
+
+
+def contenders(scores: Vector, rows: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """Return the rows that can be among the k best, whatever float16 did to them.
+
+    Args:
+        scores: of float16, best first; each differs from the truth by less than
+            `ROUNDING`, so the k-th best is at least the k-th of these less that.
+        rows: theirs.
+        k: at least 1.
+    """
+    if len(rows) <= k:
+        return rows
+    return rows[scores >= scores[k - 1] - 2 * ROUNDING]
 
 
 def use_threads(count: int) -> None:

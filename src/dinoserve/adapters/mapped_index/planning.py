@@ -25,7 +25,7 @@ class Limits:
 
     graph_from: int = 100_000
     file_from: int = 10_000
-    effort: int = 400
+    effort: int = 300
     links: int = 32
     build_effort: int = 100
     sample_every: int = 100

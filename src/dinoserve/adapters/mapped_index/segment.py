@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dinoserve.adapters.mapped_index import files
-from dinoserve.adapters.mapped_index.codes import ROUNDING
+from dinoserve.adapters.mapped_index.codes import ROUNDING, contenders
 from dinoserve.adapters.mapped_index.planning import Limits, walk_effort
 from dinoserve.domain.recent import Recent
 from dinoserve.domain.similarity import Hit, nearest_rows
@@ -94,7 +94,7 @@ class Segment:
         first, last = int(places.min()), int(places.max())
         if last - first < _SPREAD * len(places):
             return self._read(first, last + 1 - first)[places - first]
-        return np.concatenate([self._read(place, 1) for place in places.tolist()])
+        return self._gathered(places)
 
     def batches(self, places: NDArray[np.intp]) -> Generator[Matrix]:
         """Yield these rows, some at a time."""
@@ -127,8 +127,8 @@ class Segment:
     def _walk(
         self, query: Vector, k: int, effort: int, mask: NDArray[np.bool_] | None
     ) -> list[Hit]:
-        rows = self._codes.walk(query, k + _SPARE, effort, mask)
-        return self._scored(rows, query, k)
+        scores, rows = self._codes.walk(query, k + _SPARE, effort, mask)
+        return self._scored(contenders(scores, rows, k), query, k)
 
     def _scan(
         self, query: Vector, k: int, places: NDArray[np.intp] | None, meant: int
@@ -140,7 +140,7 @@ class Segment:
         count = min(k + max(_SPARE, k // 4), meant)
         while count:
             scores, rows = self._codes.scan(query, count, places, mask)
-            hits = self._scored(rows, query, k)
+            hits = self._scored(contenders(scores, rows, k), query, k)
             # What is not among them has at most the last one's cosine.
             if count == meant or scores[-1] < hits[-1].score - ROUNDING:
                 return hits
@@ -182,6 +182,12 @@ class Segment:
         mask = np.zeros(len(self.ids), np.bool_)
         mask[places] = True
         return mask
+
+    def _gathered(self, places: NDArray[np.integer]) -> Matrix:
+        size = 4 * self.width
+        # Read, not mapped: mapped pages would count as memory that is held.
+        parts = (os.pread(self._file, size, at * size) for at in places.tolist())
+        return from_bytes(b"".join(parts)).reshape(len(places), self.width)
 
     def _read(self, first: int, count: int) -> Matrix:
         size = 4 * self.width
