@@ -30,7 +30,7 @@ eval: .venv/ready ## measure the model on labelled folders: make eval FOLDERS="a
 	@$(BIN)/python -m dinoserve eval $(FOLDERS) --out benchmarks/results
 
 bench-index: .venv/ready-bench ## measure the index beside exact BLAS, in about 4 minutes; N=1000000
-	@$(BIN)/python -m benchmarks.index --vectors $(or $(N),200000)
+	@$(BIN)/python -m benchmarks.index --vectors $(or $(N),200000) $(if $(KEEP),--keep $(KEEP))
 
 bench-memory: .venv/ready-bench ## measure memory over 20 000 images
 	@$(BIN)/python -m benchmarks.endurance
@@ -38,11 +38,11 @@ bench-memory: .venv/ready-bench ## measure memory over 20 000 images
 bench-gpu: ## measure on a GPU; installs nothing, wants PyTorch and transformers
 	@if [ -x $(BIN)/python ]; then $(BIN)/python benchmarks/gpu.py; else $(PYTHON) benchmarks/gpu.py; fi
 
-servers: ## install the Debian servers that tests can use: Redis, Ceph, nginx (as root)
-	@for name in redis-server nginx radosgw ceph-mon ceph-osd ceph; do \
+servers: ## install the Debian servers that tests can use: Redis, Ceph, nginx, Chromium (as root)
+	@for name in redis-server nginx chromium radosgw ceph-mon ceph-osd ceph; do \
 	  command -v $$name >/dev/null || missing=1; done; [ -z "$$missing" ] || { \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
-	  --no-install-recommends redis-server nginx-light radosgw ceph-mon ceph-osd ceph-common; }
+	  --no-install-recommends redis-server nginx-light chromium radosgw ceph-mon ceph-osd ceph-common; }
 
 clean: ## remove what was built, not the data
 	@rm -rf .venv

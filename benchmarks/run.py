@@ -11,12 +11,14 @@ import psutil
 from benchmarks.aims import reached
 from benchmarks.bench import opened
 from benchmarks.figures import Round, figures
+from benchmarks.graph import measure_graph
 from benchmarks.jobs import measure_jobs
 from benchmarks.machine import this_commit, this_machine
 from benchmarks.model import flop
 from benchmarks.processes import ROOT
 from benchmarks.result import Result
 from benchmarks.rows import Row, Stretch, measure_row, plan
+from benchmarks.searches import SEARCHES, measure_searches
 from benchmarks.stores import opened_stores, store_rows
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
@@ -28,6 +30,12 @@ _STORE_SHARE = 1 / 3
 _LEAST_S = 0.2
 _MOST_VECTORS = 30_000
 _JOB_PICTURES_PER_S = 200
+# In three seconds a row, which `make bench` takes: as many as issue 6 asks for.
+_MOST_SEARCHED = 200_000
+_SEARCHED_PER_S = 70_000
+# In three seconds a row as many as issue 7 asks for.
+_MOST_RELATIONS = 1_000_000
+_RELATIONS_PER_S = 350_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,17 @@ class Options:
     def job_pictures(self) -> int:
         """How many a job embeds: several times what a row does in its seconds."""
         return max(_FEWEST_WAITING, round(_JOB_PICTURES_PER_S * self.seconds))
+
+    @property
+    def searched(self) -> int:
+        """How many vectors are searched over HTTP; more than there are searches."""
+        least = 2 * SEARCHES * self.rounds
+        return max(least, min(_MOST_SEARCHED, round(_SEARCHED_PER_S * self.seconds)))
+
+    @property
+    def relations(self) -> int:
+        """How many relations the graph has."""
+        return min(_MOST_RELATIONS, round(_RELATIONS_PER_S * self.seconds))
 
     @property
     def command(self) -> str:
@@ -105,6 +124,10 @@ def run(options: Options, console: Console) -> Result:
     stores = _measure_stores(options, console)
     with console.status("measuring jobs …"):
         jobs = measure_jobs(options.layers, options.job_pictures, options.rounds)
+    with console.status("measuring searches …"):
+        searches = measure_searches(options.searched, options.rounds)
+    with console.status("measuring the graph …"):
+        graph = measure_graph(options.relations)
     both = zip(rounds, stores.rounds, strict=True)
     rows, rounds = [*rows, *stores.rows], [{**one, **other} for one, other in both]
     return Result(
@@ -122,9 +145,11 @@ def run(options: Options, console: Console) -> Result:
         reached=[
             *reached(rounds, max(options.clients), options.limit),
             *jobs.reached,
+            *searches.reached,
+            *graph.reached,
         ],
         vectors=options.vectors,
-        notes=[*bench.notes, *stores.notes, *jobs.notes],
+        notes=[*bench.notes, *stores.notes, *jobs.notes, *searches.notes, *graph.notes],
     )
 
 

@@ -17,6 +17,8 @@ MOTO_SERVER = Path(__file__).parents[1] / ".venv/servers/bin/moto_server"
 _CEPH = ("ceph", "ceph-mon", "ceph-osd", "radosgw", "radosgw-admin")
 REDIS_URL = "DINOSERVE_TEST_REDIS_URL"
 QDRANT_URL = "QDRANT_URL"
+ARANGO_URL = "ARANGO_URL"
+PATHRAG_URL = "PATHRAG_URL"
 
 
 class Need(NamedTuple):
@@ -75,6 +77,11 @@ NEEDS = {
     "curl": Need(
         lambda: shutil.which("curl") is not None, "apt-get install curl", True
     ),
+    "chromium": Need(
+        lambda: shutil.which("chromium") is not None,
+        "apt-get install chromium",
+        True,
+    ),
     "torchvision": Need(
         _has_torchvision, "pip install torchvision (no CPU build exists)", False
     ),
@@ -87,6 +94,16 @@ NEEDS = {
     "qdrant": Need(
         lambda: bool(os.environ.get(QDRANT_URL)),
         f"name an empty Qdrant server in {QDRANT_URL}",
+        False,
+    ),
+    "arangodb": Need(
+        lambda: bool(os.environ.get(ARANGO_URL)),
+        f"name a real ArangoDB in {ARANGO_URL} (arangodb://USER:PASSWORD@HOST:PORT)",
+        False,
+    ),
+    "pathrag": Need(
+        lambda: bool(os.environ.get(PATHRAG_URL)),
+        f"name an empty PathRAG server in {PATHRAG_URL} (http://HOST:PORT)",
         False,
     ),
     "mongodb-search": Need(

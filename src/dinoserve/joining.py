@@ -24,6 +24,7 @@ from dinoserve.ports import (
     Embedder,
     ImageFetcher,
     JobQueue,
+    Knowledge,
     ObjectStore,
     PixelReader,
     VectorIndex,
@@ -41,11 +42,15 @@ from dinoserve.services.characters import CharacterService
 from dinoserve.services.downloads import PROXY, REDIRECT, DownloadService
 from dinoserve.services.duplicates import DuplicateService
 from dinoserve.services.embeddings import EmbeddingService
+from dinoserve.services.evidence import EvidenceService
 from dinoserve.services.features import FeatureService
 from dinoserve.services.fingerprints import FingerprintService
+from dinoserve.services.graph import GraphService
+from dinoserve.services.graph_reading import FollowedCopy, GraphReading
 from dinoserve.services.groups import GroupService
 from dinoserve.services.health import HealthService
 from dinoserve.services.job_watching import JobWatching
+from dinoserve.services.knowledge import KnowledgeService
 from dinoserve.services.models import ModelService
 from dinoserve.services.near_pairs import PairService
 from dinoserve.services.quality import Line, QualityService
@@ -74,6 +79,8 @@ class Opened(NamedTuple):
     pixels: PixelReader
     levels: TwoLevels | None
     queue: JobQueue
+    graph: FollowedCopy | None
+    knowledge: Knowledge | None
 
 
 def joined(opened: Opened, settings: Settings, metrics: Metrics) -> Services:
@@ -84,7 +91,7 @@ def joined(opened: Opened, settings: Settings, metrics: Metrics) -> Services:
         settings: every choice.
         metrics: where is counted.
     """
-    documents, areas, index, embedder, pixels, levels, queue = opened
+    documents, areas, index, embedder, pixels, levels, queue, copy, knowledge = opened
     kept, job_store = documents, documents.jobs
     if levels:
         kept = CachedDocuments(documents, levels, trusts_records=False)
@@ -102,6 +109,7 @@ def joined(opened: Opened, settings: Settings, metrics: Metrics) -> Services:
         metrics=metrics,
         now=now,
         jobs=job_erasure(job_store, areas["results"], settings),
+        evidence=EvidenceService(kept, embedder, now),
         grace_s=grace_s(settings),
     )
     embeddings = EmbeddingService(documents, embedder, assets)
@@ -117,10 +125,11 @@ def joined(opened: Opened, settings: Settings, metrics: Metrics) -> Services:
     )
     pairs = PairService(FingerprintService(assets, pixels, line), embedder)
     duplicates = DuplicateService(embeddings, pairs)
-    groups = GroupService(embeddings, LearnedClustering())
+    clustering = LearnedClustering()
+    groups = GroupService(embeddings, clustering)
     search = SearchService(documents, index, embeddings, metrics)
     regions = RegionService(search, embeddings, pixels)
-    characters = CharacterService(documents, pixels, now)
+    characters = CharacterService(documents, pixels, now, assets.evidence)
     subjects = SubjectService(characters, embeddings)
     calibrations = CalibrationService(characters, subjects)
     checks = CharacterCheckService(characters, subjects, calibrations, renderer)
@@ -165,10 +174,16 @@ def joined(opened: Opened, settings: Settings, metrics: Metrics) -> Services:
             index,
             queue,
             levels and levels.shared,
+            copy and copy.follower.copy,
+            knowledge,
         ),
         jobs=jobs,
         watching=JobWatching(jobs),
         links=links,
+        graph=GraphService(
+            documents, GraphReading(documents.relations, copy), clustering, now
+        ),
+        knowledge=KnowledgeService(documents, knowledge),
     )
 
 

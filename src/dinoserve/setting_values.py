@@ -26,6 +26,10 @@ _REDIS_URL = re.compile(
     r"(?P<place>[\w./:%\[\]-]+)(?:\?[^@]*)?",
     re.ASCII,
 )
+_ARANGO_URL = re.compile(
+    r"(?P<scheme>arangodbs?://)(?:[^@/?#]*@)?(?P<place>[\w.:%\[\]-]+/[\w%.-]+)/?",
+    re.ASCII,
+)
 # Names of buckets as S3 allows them; of prefixes, what needs no escape anywhere.
 _OBJECTS_PATTERN = (
     r"^(file:|memory:|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_./-]{1,200})?)$"
@@ -40,9 +44,8 @@ class StoreUrl(Secret[str]):
         if url.startswith("mongodb"):
             found = _MONGODB_URL.fullmatch(url)
             return found["scheme"] + found["place"] if found else "mongodb://…"
-        if found := _REDIS_URL.fullmatch(url):
-            return found["scheme"] + found["place"]
-        return url
+        found = _REDIS_URL.fullmatch(url) or _ARANGO_URL.fullmatch(url)
+        return found["scheme"] + found["place"] if found else url
 
 
 def _check_redis(value: StoreUrl) -> StoreUrl:
@@ -75,6 +78,17 @@ def _check_documents(value: StoreUrl) -> StoreUrl:
     raise ValueError("one of sqlite:, memory:, mongodb://…, mongodb+srv://…")
 
 
+def _check_graph(value: StoreUrl) -> StoreUrl:
+    url = value.get_secret_value()
+    if url == "documents" or _ARANGO_URL.fullmatch(url):
+        return value
+    raise ValueError(
+        "`documents`, or an ArangoDB as arangodb://USER:PASSWORD@HOST:PORT/DATABASE,"
+        " arangodbs:// for TLS; write @ : / ? # % in user and password as %40 %3A %2F"
+        " %3F %23 %25"
+    )
+
+
 def _up_to(limit: int) -> AfterValidator:
     """Return what refuses a list with a number above the limit."""
 
@@ -95,16 +109,18 @@ def _check_thresholds(value: str) -> str:
     return value
 
 
-def _check_engine(value: str) -> str:
-    """Return the address without the slash at its end."""
-    url = urlsplit(value)
-    has_more = "@" in url.netloc or url.query or url.fragment
-    if url.scheme not in {"http", "https"} or not url.hostname or has_more:
-        raise ValueError(
-            "the address of another dinoserve, such as https://gpu-box:8000; its key"
-            " goes into DINOSERVE_ENGINE_KEY"
-        )
-    return value.rstrip("/")
+def _address(of_what: str) -> AfterValidator:
+    """Return what takes the slash off an address's end, and refuses all else."""
+
+    def check(value: str) -> str:
+        url = urlsplit(value)
+        has_more = "@" in url.netloc or url.query or url.fragment
+        has_place = url.hostname and url.port != 0  # a port beyond 65535 raises
+        if url.scheme not in {"http", "https"} or not has_place or has_more:
+            raise ValueError(f"the address of {of_what}")
+        return value.rstrip("/")
+
+    return AfterValidator(check)
 
 
 def _check_index(value: str) -> str:
@@ -143,6 +159,7 @@ def _check_content(value: str) -> str:
 
 RedisUrl = Annotated[StoreUrl, AfterValidator(_check_redis)]
 QueueUrl = Annotated[StoreUrl, AfterValidator(_check_queue)]
+GraphUrl = Annotated[StoreUrl, AfterValidator(_check_graph)]
 DocumentsUrl = Annotated[StoreUrl, AfterValidator(_check_documents)]
 _NumberList = Annotated[
     str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}(, ?[1-9][0-9]{0,4})*$")
@@ -151,7 +168,14 @@ SideList = Annotated[_NumberList, _up_to(MAX_SIDE_PX)]
 QualityList = Annotated[_NumberList, _up_to(MAX_QUALITY)]
 ThresholdList = Annotated[str, AfterValidator(_check_thresholds)]
 IndexText = Annotated[str, AfterValidator(_check_index)]
-EngineUrl = Annotated[str, AfterValidator(_check_engine)]
+EngineUrl = Annotated[
+    str,
+    _address(
+        "another dinoserve, such as https://gpu-box:8000; its key goes into"
+        " DINOSERVE_ENGINE_KEY"
+    ),
+]
+PathragUrl = Annotated[str, _address("a PathRAG server, such as http://pathrag:5000")]
 ContentText = Annotated[str, AfterValidator(_check_content)]
 ObjectsUrl = Annotated[str, StringConstraints(pattern=_OBJECTS_PATTERN)]
 

@@ -11,8 +11,10 @@ from dinoserve.setting_values import (
     ContentText,
     DocumentsUrl,
     EngineUrl,
+    GraphUrl,
     IndexText,
     ObjectsUrl,
+    PathragUrl,
     QualityList,
     QueueUrl,
     RedisUrl,
@@ -56,6 +58,16 @@ class Settings(BaseSettings):
         StoreUrl("sqlite:"),
         description="Where records and vectors live: `sqlite:`, `memory:` or"
         " `mongodb://…`.",
+    )
+    graph: GraphUrl = Field(
+        StoreUrl("documents"),
+        description="Where walks along relations are read: `documents`, where they are"
+        " kept, or `arangodb://…/database`, which follows it.",
+    )
+    pathrag: PathragUrl | None = Field(
+        None,
+        description="PathRAG server that is told of relations and answers questions,"
+        " e.g. `http://pathrag:5000`.",
     )
     objects: ObjectsUrl = Field(
         "file:",

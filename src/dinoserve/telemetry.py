@@ -48,6 +48,9 @@ class Metrics:
         jobs: that ended, by kind and state.
         job_chunks: seconds one chunk took, by kind.
         dead_letters: chunks that were buried, by kind.
+        graph_up: 1 if the place that follows the graph answered last, by follower.
+        graph_waiting: marks that are being applied, at most a thousand, by follower.
+        graph_marks: by follower and outcome: `applied`; `failed`: a try of several.
     """
 
     def __init__(self) -> None:
@@ -127,6 +130,7 @@ class Metrics:
         )
         self._count_index(registry)
         self._count_cache(registry)
+        self._count_graph(registry)
 
     def _count_index(self, registry: CollectorRegistry) -> None:
         self.searches = Counter(
@@ -208,6 +212,26 @@ class Metrics:
             "dinoserve_dead_letters",
             "Chunks that were buried, by kind",
             ["kind"],
+            registry=registry,
+        )
+
+    def _count_graph(self, registry: CollectorRegistry) -> None:
+        self.graph_up = Gauge(
+            "dinoserve_graph_up",
+            "1 if the place that follows the graph answered last",
+            ["follower"],
+            registry=registry,
+        )
+        self.graph_waiting = Gauge(
+            "dinoserve_graph_waiting_marks",
+            "Marks of the graph that are being applied, at most a thousand",
+            ["follower"],
+            registry=registry,
+        )
+        self.graph_marks = Counter(
+            "dinoserve_graph_marks",
+            "Marks of the graph that were applied, and tries that failed",
+            ["follower", "outcome"],
             registry=registry,
         )
 

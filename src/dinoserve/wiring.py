@@ -8,20 +8,27 @@ from functools import partial
 
 from fastapi import FastAPI
 
+from dinoserve.adapters.arango import ArangoGraph
 from dinoserve.adapters.data_folder import (
     Claim,
     claim_folder,
     without_workers,
 )
+from dinoserve.adapters.pathrag import PathRag
 from dinoserve.adapters.qdrant_index import QdrantIndex
 from dinoserve.engine.pixel_reader import ThreadedPixelReader
 from dinoserve.errors import StartUpError, UnavailableError, UnsafeBindError
 from dinoserve.joining import Opened, joined, now
 from dinoserve.loading import image_limits, open_embedder
-from dinoserve.ports import Embedder, VectorIndex
+from dinoserve.ports import DocumentStore, Embedder, Knowledge, VectorIndex
 from dinoserve.services import Services
 from dinoserve.services.cached_embedder import CachedEmbedder
+from dinoserve.services.caching import TwoLevels
+from dinoserve.services.evidence import converging
 from dinoserve.services.following import in_step
+from dinoserve.services.graph_following import GraphFollower, following
+from dinoserve.services.graph_reading import FollowedCopy
+from dinoserve.services.knowledge_following import KnowledgeCopy
 from dinoserve.services.orphans import OrphanService
 from dinoserve.services.sweeping import Sweeper
 from dinoserve.setting_values import key_digest, qdrant_url
@@ -45,6 +52,7 @@ from dinoserve.working import Shift, working
 _log = logging.getLogger(__name__)
 # After every 500 objects: a million of them take some minutes, and nobody waits.
 _COLLECTING_PAUSE_S = 0.1
+_DOCUMENTS = "documents"
 
 
 def web_app(
@@ -118,11 +126,7 @@ async def _open(
         stack.enter_context(claim_folder(settings.data, claim))
     documents = await open_documents(settings, stack)
     areas = await open_areas(settings)
-    embedder: Embedder = await open_embedder(settings, metrics, stack)
-    levels = await open_cache(settings, metrics, stack)
-    if levels:
-        limit = settings.max_request_patches
-        embedder = CachedEmbedder.over(embedder, levels, limit)
+    embedder, levels = await _open_engine(settings, metrics, stack)
     dimension = embedder.card.recipe.dimension
     # Beside a server, the files are the server's.
     files = stack if claim == "server" else None
@@ -133,7 +137,21 @@ async def _open(
     metrics.index.labels(_kind(settings, index)).set(1)
     queue = await open_queue(settings, metrics, stack)
     pixels = stack.enter_context(ThreadedPixelReader(image_limits(settings)))
-    opened = Opened(documents, areas, index, embedder, pixels, levels, queue)
+    # Workers' walks are few; what they put, a server tells the graph's copy.
+    copy = None
+    if claim == "server":
+        copy = await open_graph(settings, documents, metrics, stack)
+    opened = Opened(
+        documents,
+        areas,
+        index,
+        embedder,
+        pixels,
+        levels,
+        queue,
+        copy,
+        await open_knowledge(settings, stack),
+    )
     services = joined(opened, settings, metrics)
     if claim == "server":
         await _tidy_up(opened, services, settings, metrics, stack)
@@ -144,9 +162,23 @@ async def _open(
     )
     _log.info("%d vectors are searchable", count)
     if claim == "server":
+        for follower in _followers(opened, metrics):
+            await stack.enter_async_context(following(follower))
         work = working(services.jobs, Shift(settings.job_slots), settings, metrics)
         await stack.enter_async_context(work)
     return services
+
+
+async def _open_engine(
+    settings: Settings, metrics: Metrics, stack: AsyncExitStack
+) -> tuple[Embedder, TwoLevels | None]:
+    """Return what embeds, and the cache that it looks into first, if there is one."""
+    embedder: Embedder = await open_embedder(settings, metrics, stack)
+    levels = await open_cache(settings, metrics, stack)
+    if levels:
+        limit = settings.max_request_patches
+        embedder = CachedEmbedder.over(embedder, levels, limit)
+    return embedder, levels
 
 
 def _kind(settings: Settings, index: VectorIndex) -> str:
@@ -172,6 +204,67 @@ async def open_qdrant(
     return await stack.enter_async_context(QdrantIndex.open(url, key))
 
 
+def has_graph(settings: Settings) -> bool:
+    """Tell whether an ArangoDB shall follow the relations."""
+    return settings.graph.get_secret_value() != _DOCUMENTS
+
+
+async def ping_graph(settings: Settings) -> str:
+    """Return name and version of that ArangoDB; nothing is made there.
+
+    Raises:
+        UnavailableError: it does not answer.
+    """
+    async with ArangoGraph.open(settings.graph.get_secret_value()) as graph:
+        return await graph.ping()
+
+
+async def open_graph(
+    settings: Settings,
+    documents: DocumentStore,
+    metrics: Metrics,
+    stack: AsyncExitStack,
+) -> FollowedCopy | None:
+    """Return the ArangoDB that follows the relations; None: there shall be none.
+
+    It may be away, now and later; nothing follows yet.
+
+    Args:
+        settings: say where it is.
+        documents: where the relations are kept.
+        metrics: where is counted.
+        stack: closes it.
+
+    Raises:
+        StartUpError: the setting names none.
+    """
+    if not has_graph(settings):
+        return None
+    url = settings.graph.get_secret_value()
+    graph = await stack.enter_async_context(ArangoGraph.open(url))
+    relations, log = documents.relations, documents.relation_log
+    follower = GraphFollower(graph.name, relations, log, graph, metrics)
+    return FollowedCopy("arangodb", graph, follower)
+
+
+async def open_knowledge(settings: Settings, stack: AsyncExitStack) -> Knowledge | None:
+    """Return what answers questions, which may be away; the stack closes it."""
+    if not settings.pathrag:
+        return None
+    return await stack.enter_async_context(PathRag.open(settings.pathrag))
+
+
+def _followers(opened: "Opened", metrics: Metrics) -> list[GraphFollower]:
+    """Return what tells others of our relations."""
+    followers = [opened.graph.follower] if opened.graph else []
+    if opened.knowledge:
+        documents = opened.documents
+        copy = KnowledgeCopy(documents, opened.knowledge)
+        relations, log = documents.relations, documents.relation_log
+        followers.append(GraphFollower("pathrag", relations, log, copy, metrics))
+    return followers
+
+
 async def _tidy_up(
     opened: "Opened",
     services: Services,
@@ -183,6 +276,7 @@ async def _tidy_up(
     documents, areas, *_ = opened
     orphans = OrphanService(documents, areas, now, pause_s=_COLLECTING_PAUSE_S)
     sweeper = Sweeper(services.assets, services.uploads, orphans, metrics)
+    await stack.enter_async_context(converging(services.assets.evidence))
     await _sweep_after_crash(sweeper, settings)
     await stack.enter_async_context(sweeper.sweeping())
     collect_s = settings.collect_hours * 3600

@@ -31,6 +31,7 @@ from dinoserve.services.kinds.erase import EraseKind
 from dinoserve.services.kinds.export import ExportKind
 from dinoserve.services.kinds.groups import GroupsKind
 from dinoserve.services.kinds.ingest import IngestKind
+from dinoserve.services.kinds.network import NetworkKind
 from dinoserve.services.kinds.quality import QualityKind
 from dinoserve.services.kinds.reembed import ReembedKind
 from dinoserve.services.kinds.regions import RegionsKind
@@ -167,12 +168,14 @@ def _kinds(
 ) -> Mapping[str, JobKind]:
     assets, embeddings = uses.assets, uses.embeddings
     documents = assets.documents
+    sets = AssetSets(documents, results)
     kinds: list[JobKind] = [
         EmbedKind(documents, embeddings),
         ReembedKind(documents, embeddings),
         EraseKind(documents, assets),
         IngestKind(assets, *listings),
-        SimilarityKind(documents, embeddings, results, AssetSets(documents, results)),
+        SimilarityKind(documents, embeddings, results, sets),
+        NetworkKind(embeddings, results, sets, _now),
         ExportKind(documents, embeddings, results, table_writer()),
         QualityKind(uses.quality, results),
         DuplicatesKind(uses.duplicates, results),

@@ -52,7 +52,7 @@ STORE_ROWS = (
 
 # Nobody can say beforehand whether this is there.
 OPTIONAL_ROW = "int8 forward, batch 16"
-AIMS = 17
+AIMS = 25
 
 pytestmark = pytest.mark.timeout(400)
 

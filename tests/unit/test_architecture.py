@@ -17,10 +17,13 @@ MODULES = sorted(
 # Beside the package's name on the index: what is imported.
 IMPORTED_AS = {
     "faiss-cpu": "faiss",
+    "graspologic-native": "graspologic_native",
     "huggingface-hub": "huggingface_hub",
     "pillow": "PIL",
     "prometheus-client": None,  # telemetry is below the services on purpose
     "pydantic-settings": "pydantic_settings",
+    "pyjwt": "jwt",
+    "python-arango-async": "arangoasync",
     "scikit-learn": "sklearn",
     "python-multipart": None,  # used by Starlette
     "anyio": None,  # used by Starlette

@@ -141,7 +141,9 @@ class Place:
         self, *paths: Path, said: Said | None = None, concurrency: int = 3
     ) -> None:
         found = find_images(paths, every=False)
-        self.tally = await upload_all(self.client, found, Saying(said or Said()), concurrency)
+        self.tally = await upload_all(
+            self.client, found, Saying(said or Said()), concurrency
+        )
 
     async def listed(self) -> list[dict[str, object]]:
         answer = await self.http.get("/v1/assets", params={"limit": 1000})

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from fastapi.exceptions import RequestValidationError
 
-from dinoserve.web.job_parameters import MAX_MANIFEST_BYTES, PARAMETERS
+from dinoserve.web.job_parameters import PARAMETERS
 from dinoserve.web.job_requests import JobBody
+from dinoserve.web.parameter_fields import MAX_MANIFEST_BYTES
 
 ID = "0" * 32
 

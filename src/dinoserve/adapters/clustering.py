@@ -1,4 +1,4 @@
-"""Clusters by scikit-learn, and maps by umap-learn where it is installed."""
+"""Clusters by libraries, and maps by umap-learn where it is installed."""
 
 import asyncio
 import importlib
@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dinoserve.domain.groups import Labels, Places
 from dinoserve.domain.vectors import Matrix
 from dinoserve.errors import NotInstalledError, OverloadedError
 
@@ -66,6 +67,12 @@ class LearnedClustering:
         self.check_umap()
         return await self._made(lambda: _umap(vectors))
 
+    async def leiden(
+        self, count: int, edges: tuple[Places, Places], weight: NDArray[np.float64]
+    ) -> tuple[Labels, float]:
+        """Return the community of each node; see `ports.Clustering.leiden`."""
+        return await self._made(lambda: _leiden(count, edges, weight))
+
     async def _made(self, make: Callable[[], _T]) -> _T:
         if self._asked >= _MOST:
             raise OverloadedError(
@@ -93,6 +100,23 @@ def _kmeans(vectors: Matrix, count: int) -> NDArray[np.int32]:
     model = cluster.KMeans(count, n_init=starts, random_state=_SEED)
     with _one_core():
         return np.asarray(model.fit_predict(vectors), np.int32)
+
+
+def _leiden(
+    count: int, edges: tuple[Places, Places], weight: NDArray[np.float64]
+) -> tuple[Labels, float]:
+    labels = np.arange(count, dtype=np.int32)  # of those that have no edge
+    if not len(weight):
+        return labels, 0.0
+    library: Any = importlib.import_module("graspologic_native")
+    names = [str(node) for node in range(count)]
+    left, right = (ends.tolist() for ends in edges)
+    columns: Any = zip(left, right, weight.tolist(), strict=True)
+    rows: list[Any] = [(names[one], names[two], each) for one, two, each in columns]
+    modularity, found = library.leiden(rows, seed=_SEED)
+    for name, label in found.items():
+        labels[int(name)] = count + label
+    return labels, float(modularity)
 
 
 def _one_core() -> AbstractContextManager[object]:

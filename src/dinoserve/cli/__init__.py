@@ -7,6 +7,7 @@ from dinoserve.cli.config import config
 from dinoserve.cli.copy import copy
 from dinoserve.cli.doctor import doctor
 from dinoserve.cli.eval import evaluate
+from dinoserve.cli.graph import graph
 from dinoserve.cli.index import index
 from dinoserve.cli.ingest import ingest
 from dinoserve.cli.jobs import jobs
@@ -59,4 +60,5 @@ for command in (
     app.command()(command)
 app.command("eval")(evaluate)
 app.add_typer(index, name="index")
+app.add_typer(graph, name="graph")
 app.add_typer(jobs, name="jobs")

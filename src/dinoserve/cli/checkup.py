@@ -40,6 +40,8 @@ _REMEDIES = {
     "model": "See DINOSERVE_MODEL and DINOSERVE_DEVICE; `bundled` on `cpu` works.",
     "mongodb": "See docs/deploy/mongodb.md; nothing was changed there.",
     "s3": "See DINOSERVE_OBJECTS and DINOSERVE_S3_…; docs/deploy/objects.md.",
+    "graph": "Start that ArangoDB, or correct DINOSERVE_GRAPH; docs/graph.md.",
+    "pathrag": "Start that PathRAG, or correct DINOSERVE_PATHRAG; docs/graph.md.",
     "server": "Wait if it starts; read its log; or tell where it is with --url.",
 }
 
@@ -79,6 +81,12 @@ async def check_up(settings: Settings, url: str | None) -> list[Check]:
         checks.append(await _try("data", partial(_check_data, settings)))
         if checks[-1].ok:
             checks += await _check_stores(settings)
+        if wiring.has_graph(settings):
+            graph = partial(wiring.ping_graph, settings)
+            checks.append(await _try("graph", graph))
+        if settings.pathrag:
+            pathrag = partial(_check_pathrag, settings)
+            checks.append(await _try("pathrag", pathrag))
         checks.append(await _try("model", partial(_check_model, settings)))
     return checks
 
@@ -189,6 +197,12 @@ async def _check_objects(settings: Settings) -> str:
         if b"".join(chunks) != data or await store.size(sha256) is not None:
             raise UnavailableError("gave back other bytes", port="objects")
         return f"{told or await store.ping()}, wrote, read and erased 4 KiB"
+
+
+async def _check_pathrag(settings: Settings) -> str:
+    async with AsyncExitStack() as stack:
+        knowledge = await wiring.open_knowledge(settings, stack)
+        return await knowledge.ping() if knowledge else "not set"
 
 
 async def _check_model(settings: Settings) -> str:

@@ -21,6 +21,11 @@ from dinoserve.services.character_copying import (
     lacking_characters,
 )
 from dinoserve.services.copying import MISSING, CopyService, pages
+from dinoserve.services.relation_copying import (
+    RELATION_DIFFERS,
+    copy_relations,
+    lacking_relations,
+)
 from dinoserve.stores import open_stores
 
 # As many objects are on their way at a time, a part of each in memory.
@@ -43,7 +48,7 @@ class Verified(NamedTuple):
 
 
 def copy(target: Target, source: Source = None, as_json: AsJson = False) -> None:
-    """Copy records, vectors, recipes, characters and originals; then verify."""
+    """Copy records, vectors, recipes, characters, relations, originals; verify."""
     run(_copy(source, target, as_json=as_json))
 
 
@@ -63,7 +68,7 @@ async def _copy(source: Path | None, target: Path, *, as_json: bool) -> int:
 async def copy_all(service: CopyService) -> Tally:
     """Copy everything that the target lacks; it may be stopped and done again.
 
-    Characters come last, as their references are assets.
+    Characters come after assets, which they refer to, and relations last.
 
     Raises:
         UnavailableError: a store failed before any asset was copied.
@@ -79,6 +84,7 @@ async def copy_all(service: CopyService) -> Tally:
     await _work_off(source, copy_one, tally)
     if not tally.stopped:
         await copy_characters(source, service.target.documents)
+        await copy_relations(source, service.target.documents)
     return tally
 
 
@@ -101,6 +107,8 @@ async def verify_all(service: CopyService) -> Verified:
     if not tally.stopped:
         for lacking in await lacking_characters(source, service.target.documents):
             tally.fail(lacking, "different", CHARACTER_DIFFERS)
+        for lacking in await lacking_relations(source, service.target.documents):
+            tally.fail(lacking, "different", RELATION_DIFFERS)
     missing = sum(failure.detail == MISSING for failure in tally.failures)
     there = await _count(service.target.documents)
     return Verified(tally, there - (tally.total - missing))

@@ -3,11 +3,15 @@
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dinoserve.domain.vectors import Matrix, Vector
+from dinoserve.domain.vectors import Matrix, Vector, normalise
+
+UNLIKE_WEIGHT: Final = 0.5
+"""How much the mean of `unlike` is taken off, see `away_from`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +75,23 @@ def nearest_rows(ids: Sequence[str], rows: Matrix, query: Vector, k: int) -> lis
     scores: list[float] = np.clip(products, -1.0, 1.0).tolist()
     hits = [Hit(*pair) for pair in zip(ids, scores, strict=True)]
     return heapq.nsmallest(k, hits, key=lambda hit: (-hit.score, hit.asset_id))
+
+
+def away_from(vector: Vector, unlike: Sequence[Vector]) -> Vector:
+    """Return the direction of a vector with those of others taken off.
+
+    Args:
+        vector: float32 (d,), unit length.
+        unlike: at least one, the same.
+
+    Returns:
+        float32 (d,), unit length: unit(vector - 0.5 mean(unlike)).
+
+    Raises:
+        InvalidInputError: nothing is left of it.
+
+    Source:
+        Rocchio's relevance feedback (Manning, Raghavan, Schuetze: Introduction to
+        Information Retrieval, 9.1.1); the weight is `UNLIKE_WEIGHT`.
+    """
+    return normalise(vector - UNLIKE_WEIGHT * np.mean(unlike, axis=0))

@@ -22,6 +22,7 @@ class has a stable `code`, documented under that name in `docs/problems.md`.
     │   ├── ModelNotFoundError     model-not-found
     │   ├── CharacterNotFoundError character-not-found
     │   ├── CalibrationNotFoundError calibration-not-found
+    │   ├── NodeNotFoundError      node-not-found
     │   └── JobNotFoundError       job-not-found
     ├── ConflictError              conflict
     │   ├── RecipeMismatchError    recipe-mismatch
@@ -31,6 +32,7 @@ class has a stable `code`, documented under that name in `docs/problems.md`.
     │   ├── JobStateError          job-state
     │   ├── ResultErasedError      result-erased
     │   ├── NotInstalledError      not-installed
+    │   ├── NotConfiguredError     not-configured
     │   └── IdempotencyError       idempotency-mismatch
     ├── UnauthorizedError          unauthorized
     ├── ForeignCallerError         foreign-caller
@@ -87,7 +89,9 @@ from dinoserve.errors.state import (
     JobNotFoundError,
     JobStateError,
     ModelNotFoundError,
+    NodeNotFoundError,
     NoReferencesError,
+    NotConfiguredError,
     NotEmbeddedError,
     NotFoundError,
     NotInstalledError,
@@ -122,6 +126,8 @@ __all__ = [
     "ModelNotFoundError",
     "ModelUnavailableError",
     "NoReferencesError",
+    "NodeNotFoundError",
+    "NotConfiguredError",
     "NotEmbeddedError",
     "NotFoundError",
     "NotInstalledError",

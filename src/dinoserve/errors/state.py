@@ -27,6 +27,12 @@ class CharacterNotFoundError(NotFoundError):
     code = "character-not-found"
 
 
+class NodeNotFoundError(NotFoundError):
+    """A relation names an asset or character that is not there."""
+
+    code = "node-not-found"
+
+
 class CalibrationNotFoundError(NotFoundError):
     """No calibration has this id."""
 
@@ -85,6 +91,12 @@ class NotInstalledError(ConflictError):
     """What was asked takes a library that is not installed here."""
 
     code = "not-installed"
+
+
+class NotConfiguredError(ConflictError):
+    """What was asked takes something that no setting of this server names."""
+
+    code = "not-configured"
 
 
 class IdempotencyError(ConflictError):

@@ -44,6 +44,7 @@ from dinoserve.ports.jobs import (
     JobUpkeep,
     Waiting,
 )
+from dinoserve.ports.knowledge import Knowledge
 from dinoserve.ports.listing import ImageListing
 from dinoserve.ports.network import ImageFetcher
 from dinoserve.ports.objects import (
@@ -55,6 +56,13 @@ from dinoserve.ports.objects import (
     StoredObject,
 )
 from dinoserve.ports.pixels import Picture, PixelReader
+from dinoserve.ports.relations import (
+    Mark,
+    RelationCopy,
+    RelationLog,
+    RelationSink,
+    RelationStore,
+)
 from dinoserve.ports.rendering import EncodedImage, Painted, Redrawer, Renderer
 from dinoserve.ports.reviews import ReviewStore
 from dinoserve.ports.stores import (
@@ -118,7 +126,9 @@ __all__ = [
     "JobStore",
     "JobUpkeep",
     "Kind",
+    "Knowledge",
     "LocalCache",
+    "Mark",
     "ModelCard",
     "Nearest",
     "ObjectBytes",
@@ -128,6 +138,10 @@ __all__ = [
     "PixelReader",
     "Reachable",
     "Redrawer",
+    "RelationCopy",
+    "RelationLog",
+    "RelationSink",
+    "RelationStore",
     "Renderer",
     "ReviewStore",
     "SearchPath",

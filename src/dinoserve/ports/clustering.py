@@ -5,6 +5,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dinoserve.domain.groups import Labels, Places
 from dinoserve.domain.vectors import Matrix
 
 
@@ -51,5 +52,25 @@ class Clustering(Protocol):
 
         Raises:
             NotInstalledError: the library is not there.
+        """
+        ...
+
+    async def leiden(
+        self, count: int, edges: tuple[Places, Places], weight: NDArray[np.float64]
+    ) -> tuple[Labels, float]:
+        """Return the communities of a graph, and their modularity, at most 1.
+
+        Args:
+            count: nodes.
+            edges: int32 (n,) twice: two different nodes each; no two edges have the
+                same.
+            weight: float64 (n,), more than 0.
+
+        Returns:
+            int32 (count,), equal for nodes of one community. A node without an edge is
+            a community of its own.
+
+        Source:
+            Traag, Waltman and van Eck, "From Louvain to Leiden" (2019).
         """
         ...

@@ -20,6 +20,7 @@ from dinoserve.ports.characters import CharacterStore
 from dinoserve.ports.index import Space
 from dinoserve.ports.jobs import JobStore
 from dinoserve.ports.objects import ObjectStore
+from dinoserve.ports.relations import RelationLog, RelationStore
 from dinoserve.ports.traits import TraitStore
 from dinoserve.ports.upkeep import Upkeep
 
@@ -248,6 +249,16 @@ class DocumentStore(
     @property
     def traits(self) -> TraitStore:
         """Return what was measured of assets, kept in the same database."""
+        ...
+
+    @property
+    def relations(self) -> RelationStore:
+        """Return relations between assets and more, kept in the same database."""
+        ...
+
+    @property
+    def relation_log(self) -> RelationLog:
+        """Return what others have yet to be told of the relations."""
         ...
 
 

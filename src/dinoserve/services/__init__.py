@@ -12,10 +12,12 @@ from dinoserve.services.downloads import DownloadService
 from dinoserve.services.duplicates import DuplicateService
 from dinoserve.services.embeddings import EmbeddingService
 from dinoserve.services.features import FeatureService
+from dinoserve.services.graph import GraphService
 from dinoserve.services.groups import GroupService
 from dinoserve.services.health import HealthService
 from dinoserve.services.job_watching import JobWatching
 from dinoserve.services.jobs import JobService
+from dinoserve.services.knowledge import KnowledgeService
 from dinoserve.services.models import ModelService
 from dinoserve.services.quality import QualityService
 from dinoserve.services.regions import RegionService
@@ -50,3 +52,5 @@ class Services:
     jobs: JobService
     watching: JobWatching
     links: Signer
+    graph: GraphService
+    knowledge: KnowledgeService

@@ -29,6 +29,7 @@ from dinoserve.ports import (
     Space,
     VectorIndex,
 )
+from dinoserve.services.evidence import EvidenceService
 from dinoserve.services.job_erasure import JobErasure
 from dinoserve.services.keyed_lock import KeyedLock
 from dinoserve.services.spooling import Data, contents_of, holding, sha256_of
@@ -50,6 +51,7 @@ class AssetService:
 
     Attributes:
         jobs: erases what they made of an asset that goes.
+        evidence: erases what rests on a reference that goes.
         grace_s: age of a mark from which on its bytes may be erased, longer than any
             upload lasts; 0: nobody else uses the stores.
     """
@@ -63,6 +65,7 @@ class AssetService:
     metrics: Metrics
     now: Callable[[], datetime]
     jobs: JobErasure
+    evidence: EvidenceService
     grace_s: float = 0
     _lock: KeyedLock = field(default_factory=KeyedLock)
 
@@ -249,12 +252,17 @@ class AssetService:
         async with self._lock(asset.sha256):
             # Asked first: while the bytes cannot be erased, the record stays as well.
             await self.objects.size(asset.sha256)
+            shown = await self.evidence.shown_by(asset.id)
+            for character_id in shown:
+                self.evidence.owe(character_id)
             erased = await self.documents.remove(asset.id)
             for ref in erased.embeddings:
                 await self.index.delete(
                     Space(erased.collection, ref.recipe), [erased.id]
                 )
             await self.jobs.of_asset(erased.id, erased.collection)
+            for character_id in shown:
+                await self.evidence.changed(character_id)
             await self._drop_or_leave(asset.sha256)
 
     async def _mark(self, sha256: str) -> None:

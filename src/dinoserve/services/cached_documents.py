@@ -24,6 +24,8 @@ from dinoserve.ports import (
     DocumentStore,
     IndexEntry,
     JobStore,
+    RelationLog,
+    RelationStore,
     Slot,
     TraitStore,
 )
@@ -70,6 +72,16 @@ class CachedDocuments:
     def traits(self) -> TraitStore:
         """Return what was measured of assets; it is not cached."""
         return self.store.traits
+
+    @property
+    def relations(self) -> RelationStore:
+        """Return relations between assets and more; they are not cached."""
+        return self.store.relations
+
+    @property
+    def relation_log(self) -> RelationLog:
+        """Return what others have yet to be told of the relations."""
+        return self.store.relation_log
 
     async def add(self, asset: Asset, embedding: Embedding | None) -> bool:
         """Store asset and embedding together; return True if the asset is new."""

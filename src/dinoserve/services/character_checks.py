@@ -159,19 +159,20 @@ class CharacterCheckService:
         self, character: Character, pairs: Sequence[_Pair], request: CheckRequest
     ) -> None:
         recipe, now = self.embeddings.recipe.id, self.characters.now()
-        await self.characters.documents.characters.keep(
-            [
-                Check(
-                    character.id,
-                    checked.asset_id,
-                    recipe,
-                    checked.best,
-                    now,
-                    _findings(checked, request),
-                )
-                for checked, _ in pairs
-            ]
-        )
+        checks = [
+            Check(
+                character.id,
+                checked.asset_id,
+                recipe,
+                checked.best,
+                now,
+                _findings(checked, request),
+            )
+            for checked, _ in pairs
+        ]
+        self.characters.evidence.owe(character.id)
+        await self.characters.documents.characters.keep(checks)
+        await self.characters.evidence.checked(character.id, checks)
 
     async def _drawn(
         self, pair: _Pair, looked: Mapping[str, Looked], request: CheckRequest

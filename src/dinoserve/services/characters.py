@@ -28,6 +28,7 @@ from dinoserve.errors import (
     InvalidInputError,
 )
 from dinoserve.ports import (
+    CharacterEdit,
     CharacterPage,
     CharacterQuery,
     CheckPage,
@@ -35,6 +36,7 @@ from dinoserve.ports import (
     DocumentStore,
     PixelReader,
 )
+from dinoserve.services.evidence import EvidenceService
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class CharacterService:
     documents: DocumentStore
     pixels: PixelReader
     now: Callable[[], datetime]
+    evidence: EvidenceService
 
     async def create(self, new: NewCharacter) -> Character:
         """Return the character, durable.
@@ -95,7 +98,7 @@ class CharacterService:
             created_at=self.now(),
             attributes=new.attributes,
         )
-        return await self.documents.characters.edit(character.id, lambda _: character)
+        return await self._edited(character.id, lambda _: character, is_shown=True)
 
     async def get(self, character_id: str) -> Character:
         """Return the character. Absent: CharacterNotFoundError."""
@@ -124,7 +127,8 @@ class CharacterService:
                 raise _absent(character_id)
             return changes.applied_to(found)
 
-        return await self.documents.characters.edit(character_id, edit)
+        is_shown = changes.references is not None
+        return await self._edited(character_id, edit, is_shown=is_shown)
 
     async def remove(self, character_id: str) -> None:
         """Erase the character with its checks. Absent: CharacterNotFoundError."""
@@ -175,6 +179,17 @@ class CharacterService:
             raise InvalidInputError("The mask is black all over.", field=name)
         return mask
 
+    async def _edited(
+        self, character_id: str, edit: CharacterEdit, *, is_shown: bool
+    ) -> Character:
+        """Return what was stored; `is_shown`: its relations follow."""
+        if not is_shown:
+            return await self.documents.characters.edit(character_id, edit)
+        self.evidence.owe(character_id)
+        edited = await self.documents.characters.edit(character_id, edit)
+        await self.evidence.changed(character_id)
+        return edited
+
     async def _check_references(
         self, references: Sequence[Reference], collection: str
     ) -> None:
@@ -199,8 +214,8 @@ def _of_collection(
         )
     if asset.collection != collection:
         raise InvalidInputError(
-            f"The asset is of collection {asset.collection}, not of {collection}; only"
-            " assets of one collection are compared.",
+            f"Asset {asset.id} is of collection {asset.collection}, not of"
+            f" {collection}; only assets of one collection are compared.",
             field=place,
             limit=collection,
             value=asset.collection,

@@ -2,12 +2,19 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from dinoserve.domain.assets import Asset
+from dinoserve.domain.duplicate_relations import (
+    DUPLICATE,
+    NEAR_DUPLICATE,
+    Findings,
+    is_sought,
+    node,
+)
 from dinoserve.domain.duplicates import (
     LISTS,
     Alike,
@@ -20,13 +27,16 @@ from dinoserve.domain.duplicates import (
 from dinoserve.domain.fingerprints import TURNS, Fingerprint, near_pairs
 from dinoserve.domain.neighbours import NOBODY, nearest_others
 from dinoserve.domain.quality import METHOD as QUALITY
+from dinoserve.domain.relations import Relation
 from dinoserve.domain.vectors import Vector
 from dinoserve.errors import InvalidInputError
 from dinoserve.ports import DocumentStore
 from dinoserve.services.asset_choice import Choice, check_all_there, records_of
 from dinoserve.services.embeddings import EmbeddingService
 from dinoserve.services.fingerprints import FingerprintService
+from dinoserve.services.job_kinds import grouped
 from dinoserve.services.near_pairs import PairService
+from dinoserve.services.relating import Relating
 
 MAX_DIRECT: Final = 200
 """Assets that are compared while the caller waits: each is decoded once."""
@@ -76,6 +86,7 @@ class Compared:
         assets: how many were there.
         without_fingerprint: of them, in neither `same_pixels` nor `near`.
         without_vector: of them, not in `look_alike`.
+        related: how many relations there are of what was found; None: not asked for.
     """
 
     recipe: str
@@ -83,6 +94,7 @@ class Compared:
     without_fingerprint: int
     without_vector: int
     found: Duplicates
+    related: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +114,15 @@ class DuplicateService:
         """Return where the assets are."""
         return self.embeddings.documents
 
-    async def find(self, choice: Choice, sought: Sought) -> Compared:
+    async def find(
+        self, choice: Choice, sought: Sought, *, relate: bool = False
+    ) -> Compared:
         """Return the duplicates among a few assets.
+
+        Args:
+            choice: which assets.
+            sought: what is taken for a duplicate.
+            relate: keep what was found as relations, see `related`.
 
         Raises:
             InvalidInputError: they are too many or none.
@@ -123,7 +142,44 @@ class DuplicateService:
         prints: Mapping[str, Fingerprint] = {}
         if sought.takes_pixels:
             prints = await self.fingerprints.of(assets.values())
-        return await self.among(assets, prints, sought)
+        compared = await self.among(assets, prints, sought)
+        if relate:
+            return await self.related(assets, compared, sought.lists, "duplicates")
+        return compared
+
+    async def related(
+        self,
+        assets: Mapping[str, Asset],
+        compared: Compared,
+        lists: Collection[List],
+        origin: str,
+    ) -> Compared:
+        """Return what was found once relations tell of it, and of nothing else.
+
+        Those that an earlier search of these lists made between two of the assets are
+        replaced; what somebody said stays.
+
+        Args:
+            assets: that were compared, by id.
+            compared: what was found.
+            lists: that were sought.
+            origin: of the relations.
+        """
+        truth = self.embeddings.assets
+        collections = {key: asset.collection for key, asset in assets.items()}
+        findings = Findings(
+            compared.found, collections, compared.recipe, origin, truth.now()
+        )
+        wanted = await asyncio.to_thread(findings.relations)
+        relating, nodes = Relating(truth.documents), {node(key) for key in assets}
+        present: list[Relation] = []
+        for some in grouped(sorted(nodes), _BATCH):
+            kinds = [DUPLICATE, NEAR_DUPLICATE]
+            present += await relating.present(some, kinds, "out")
+        await relating.replace(
+            present, wanted, lambda one: is_sought(one, lists, nodes)
+        )
+        return replace(compared, related=len(wanted))
 
     async def among(
         self,

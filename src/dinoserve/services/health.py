@@ -11,7 +11,9 @@ from dinoserve.ports import (
     DocumentStore,
     Embedder,
     JobQueue,
+    Knowledge,
     ObjectStore,
+    RelationCopy,
     VectorIndex,
 )
 
@@ -38,6 +40,8 @@ class HealthService:
 
     Attributes:
         cache: the one that processes share; None if there is none.
+        graph: what follows the relations; None if nothing does.
+        knowledge: what answers questions; None if nothing does.
     """
 
     documents: DocumentStore
@@ -46,6 +50,8 @@ class HealthService:
     index: VectorIndex
     queue: JobQueue
     cache: Cache | None = None
+    graph: RelationCopy | None = None
+    knowledge: Knowledge | None = None
 
     async def model(self) -> PortHealth:
         """Tell whether the model computes; this alone decides readiness."""
@@ -62,6 +68,10 @@ class HealthService:
         ]
         if self.cache:
             asked.append(_ask("cache", self.cache.ping))
+        if self.graph:
+            asked.append(_ask("graph", self.graph.ping))
+        if self.knowledge:
+            asked.append(_ask("pathrag", self.knowledge.ping))
         return await asyncio.gather(*asked)
 
     async def _check_model(self) -> str:

@@ -4,16 +4,18 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dinoserve.domain.assets import Asset, Filter, check_collection
-from dinoserve.domain.similarity import Hit
+from dinoserve.domain.character_members import Membership
+from dinoserve.domain.similarity import Hit, away_from
 from dinoserve.domain.vectors import Vector, normalise
 from dinoserve.errors import InvalidInputError
 from dinoserve.ports import DocumentStore, Nearest, SearchPath, Space, VectorIndex
+from dinoserve.services.character_members import members
 from dinoserve.services.embeddings import EmbeddingService
 from dinoserve.services.sources import Encoded, Kept, Linked
 from dinoserve.telemetry import Metrics
@@ -41,9 +43,6 @@ class Several(NamedTuple):
 
 Query: TypeAlias = Kept | Several | Encoded | Linked | Given
 
-UNLIKE_WEIGHT: Final = 0.5
-"""How much the mean of `unlike` is taken off, see `away_from`."""
-
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
@@ -51,6 +50,7 @@ class SearchRequest:
 
     Attributes:
         unlike: assets whose vectors lead away, see `away_from`; left out of the hits.
+        shows: only assets that show this character, see `members`.
         k: hits wanted, at least 1.
         min_score: only cosines at least this great.
         exact: compare with every vector.
@@ -63,6 +63,7 @@ class SearchRequest:
     min_score: float = -1.0
     exact: bool = False
     unlike: tuple[str, ...] = ()
+    shows: Membership | None = None
 
 
 class Found(NamedTuple):
@@ -143,6 +144,7 @@ class SearchService:
             InvalidInputError: the query's image or vector cannot be used.
             AssetNotFoundError, NotEmbeddedError: the query asset has no vector.
             RecipeMismatchError: query or whole collection is of another recipe.
+            CharacterNotFoundError: there is no such character.
         """
         check_collection(request.collection)
         queries = await self._queries(request)
@@ -224,9 +226,7 @@ class SearchService:
     async def _nearest(
         self, request: SearchRequest, space: Space, queries: list[Vector]
     ) -> Nearest:
-        among: Collection[str] | None = None
-        if request.where:
-            among = await self.documents.ids(request.collection, request.where)
+        among = await self._meant(request, space)
         # More than asked for, because assets of the query are their own best hits.
         k = request.k + len(_own(request))
         found = [
@@ -234,6 +234,19 @@ class SearchService:
             for vector in queries
         ]
         return _best_of_each(found)
+
+    async def _meant(
+        self, request: SearchRequest, space: Space
+    ) -> Collection[str] | None:
+        """Return which assets the filter leaves; None: all."""
+        shown: frozenset[str] | None = None
+        if request.shows:
+            characters = self.documents.characters
+            shown = await members(characters, request.shows, space)
+        if not request.where:
+            return shown
+        fitting = await self.documents.ids(request.collection, request.where)
+        return fitting if shown is None else shown.intersection(fitting)
 
     async def _found(self, hits: list[Hit], request: SearchRequest) -> list[Found]:
         own = _own(request)
@@ -248,26 +261,6 @@ class SearchService:
             for hit in kept
             if hit.asset_id in assets
         ]
-
-
-def away_from(vector: Vector, unlike: Sequence[Vector]) -> Vector:
-    """Return the direction of a vector with those of others taken off.
-
-    Args:
-        vector: float32 (d,), unit length.
-        unlike: at least one, the same.
-
-    Returns:
-        float32 (d,), unit length: unit(vector - 0.5 mean(unlike)).
-
-    Raises:
-        InvalidInputError: nothing is left of it.
-
-    Source:
-        Rocchio's relevance feedback (Manning, Raghavan, Schuetze: Introduction to
-        Information Retrieval, 9.1.1); the weight is `UNLIKE_WEIGHT`.
-    """
-    return normalise(vector - UNLIKE_WEIGHT * np.mean(unlike, axis=0))
 
 
 def _own(request: SearchRequest) -> frozenset[str]:

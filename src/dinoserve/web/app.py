@@ -21,6 +21,7 @@ from dinoserve.web.feature_requests import (
     PcaRequest,
     SimilarityMapRequest,
 )
+from dinoserve.web.graph_requests import ErasedBody, RelationsBody
 from dinoserve.web.job_parameters import PARAMETERS
 from dinoserve.web.middleware import OPEN_PATHS, Bounded, Guarded, Observed
 from dinoserve.web.quality_requests import BlurMapRequest, QualityRequest
@@ -33,6 +34,10 @@ from dinoserve.web.routes import (
     duplicates,
     embeddings,
     features,
+    graph,
+    graph_ask,
+    graph_view,
+    graph_whole,
     groups,
     jobs,
     links,
@@ -65,6 +70,9 @@ _MODELS = (
     uploads.UploadBody,
     duplicates.DuplicatesBody,
     groups.GroupsBody,
+    RelationsBody,
+    ErasedBody,
+    graph_ask.AskBody,
     search.SearchBody,
     search.SimilarityBody,
 )
@@ -101,6 +109,10 @@ def create_app(
         features,
         search,
         duplicates,
+        graph,
+        graph_ask,
+        graph_view,
+        graph_whole,
         groups,
         quality,
         characters,

@@ -56,7 +56,8 @@ def parse_json(
     # million keys would stop every other caller for seconds.
     _bound("values", body.count(b",") + 1, max_values)
     try:
-        return model.model_validate_json(body)
+        # Strict, as jobs' parameters are: a text is no number, and true is none.
+        return model.model_validate_json(body, strict=True)
     except ValidationError as error:
         # A value has one for each type it might have been; telling all takes as long.
         _bound("faults", error.error_count())
@@ -65,7 +66,7 @@ def parse_json(
 
 def invalid(error: ValidationError, *place: str) -> RequestValidationError:
     """Return what is wrong with a body, or a place in it, as the framework tells it."""
-    faults = error.errors(include_url=False, include_input=False)
+    faults = error.errors(include_url=False)
     return RequestValidationError(
         [{**fault, "loc": ("body", *place, *fault["loc"])} for fault in faults]
     )

@@ -13,7 +13,8 @@ from dinoserve.errors import HeaderError, InvalidInputError
 from dinoserve.services.jobs import Asked
 from dinoserve.web.bodies import MAX_VALUES, invalid, read_json
 from dinoserve.web.forms import JSON
-from dinoserve.web.job_parameters import PARAMETERS, Parameters
+from dinoserve.web.job_parameters import PARAMETERS
+from dinoserve.web.parameter_fields import Parameters
 from dinoserve.web.schemas import Body, CollectionText
 
 _KEY = "idempotency-key"

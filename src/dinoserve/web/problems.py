@@ -1,7 +1,6 @@
 """Errors over HTTP: one table, one body (RFC 9457), one shape for OpenAI's routes."""
 
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,6 +27,7 @@ from dinoserve.errors import (
     ImageUnsupportedError,
     InvalidInputError,
     LinkRefusedError,
+    NotConfiguredError,
     NotFoundError,
     NotInstalledError,
     OverloadedError,
@@ -39,8 +39,11 @@ from dinoserve.errors import (
     UnavailableError,
 )
 from dinoserve.telemetry import request_id
+from dinoserve.web.faults import Fault, fault_of
 
 _log = logging.getLogger(__name__)
+
+_TOLD = 20
 
 # The nearest class in an error's ancestry decides.
 STATUS: dict[type[DinoserveError], tuple[int, str]] = {
@@ -56,6 +59,7 @@ STATUS: dict[type[DinoserveError], tuple[int, str]] = {
     ResultErasedError: (410, "What the job made was erased"),
     ConflictError: (409, "The request does not fit the present state"),
     NotInstalledError: (409, "A library that this takes is not installed"),
+    NotConfiguredError: (409, "This server is not set up for it"),
     UnauthorizedError: (401, "A valid API key is needed"),
     ForeignCallerError: (403, "Without API keys only this machine is served"),
     LinkRefusedError: (403, "The signed link cannot be used"),
@@ -91,13 +95,6 @@ ROUTING = {
     405: ("method-not-allowed", "The route has no such method"),
 }
 OPENAI_ROUTES = ("/v1/embeddings", "/embeddings", "/v1/models")
-
-
-class Fault(BaseModel):
-    """One thing that is wrong with a request."""
-
-    field: str = Field(description="Where, e.g. `limit` or `query.vector[3]`.")
-    detail: str
 
 
 class Problem(BaseModel):
@@ -223,35 +220,17 @@ async def _on_expected(request: Request, error: Exception) -> JSONResponse:
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     invalid = error if isinstance(error, RequestValidationError) else None
     faults: Sequence[Any] = invalid.errors() if invalid else []
-    errors = [
-        {"field": _field(fault), "detail": str(fault["msg"])[:300]}
-        for fault in faults[:20]
-    ]
-    first = errors[0] if errors else {"field": "body", "detail": "unreadable"}
+    errors = [fault_of(fault).model_dump(exclude_none=True) for fault in faults[:_TOLD]]
+    first = dict(errors[0] if errors else {"field": "body", "detail": "unreadable"})
     body = _body(
         request.url.path,
         422,
         (InvalidInputError.code, STATUS[InvalidInputError][1]),
-        f"{first['field']}: {first['detail']}",
-        field=first["field"],
+        f"{first['field']}: {first.pop('detail')}",
+        **first,
         errors=errors,
     )
     return _respond(request.url.path, 422, body)
-
-
-def _field(fault: Mapping[str, Any]) -> str:
-    """Return the place as `query.vector[3]`, without pydantic's own words."""
-    if fault["type"] == "json_invalid":
-        return "body"
-    place = ""
-    for part in fault["loc"][1:]:
-        if isinstance(part, int):
-            place += f"[{part}]"
-        elif not re.fullmatch(r"[a-z][a-z0-9_]*", part) or part == "str":
-            break
-        else:
-            place += f".{part}"
-    return place.lstrip(".") or "body"
 
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:

@@ -30,7 +30,7 @@ def _within(
                 check_threshold(name, value)
         except InvalidInputError as error:
             raise PydanticCustomError(
-                "threshold", "{told}", {"told": error.detail}
+                "threshold", "{told}", {"told": error.detail, **error.extra}
             ) from None
     return thresholds
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from dinoserve.adapters.memory.calibrations import MemoryCalibrations
+from dinoserve.adapters.memory.relations import MemoryRelations
 from dinoserve.adapters.memory.reviews import MemoryReviews
 from dinoserve.domain.assets import Asset, Metadata
 from dinoserve.domain.characters import Character, Check
@@ -26,13 +27,15 @@ class MemoryCharacters:
 
     Args:
         assets: records by id, as the document store has them.
+        relations: go with their character.
 
     Raises:
         InvalidInputError: text that is not Unicode, in what is stored.
     """
 
-    def __init__(self, assets: Mapping[str, Asset]) -> None:
+    def __init__(self, assets: Mapping[str, Asset], relations: MemoryRelations) -> None:
         self._assets = assets
+        self._relations = relations
         self._characters: dict[str, Character] = {}
         self._checks: dict[tuple[str, str, str], Check] = {}
         self._calibrations = MemoryCalibrations()
@@ -86,7 +89,12 @@ class MemoryCharacters:
         self._checks = {
             key: each for key, each in self._checks.items() if key[0] != character_id
         }
+        self._relations.forget(f"character:{character_id}")
         return self._characters.pop(character_id, None) is not None
+
+    def has(self, character_id: str) -> bool:
+        """Tell whether the character is there."""
+        return character_id in self._characters
 
     async def keep(self, checks: Sequence[Check]) -> None:
         """Store each whose character and assets are there."""

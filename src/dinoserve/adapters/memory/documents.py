@@ -1,6 +1,5 @@
 """Records, vectors and marks in dictionaries."""
 
-import json
 import math
 import time
 from collections import Counter
@@ -12,12 +11,15 @@ import numpy as np
 
 from dinoserve.adapters.memory.characters import MemoryCharacters
 from dinoserve.adapters.memory.jobs import MemoryJobs
+from dinoserve.adapters.memory.records import check_text, copied, is_meant, place
+from dinoserve.adapters.memory.relations import MemoryRelations
 from dinoserve.adapters.memory.traits import MemoryTraits
-from dinoserve.domain.assets import Asset, EmbeddingRef, Filter, matches
+from dinoserve.domain.assets import Asset, EmbeddingRef, Filter
 from dinoserve.domain.paging import AssetQuery, Cursor, Page
 from dinoserve.domain.recipes import Recipe
+from dinoserve.domain.relations import Node
 from dinoserve.domain.vectors import Embedding, Vector
-from dinoserve.errors import AssetNotFoundError, InvalidInputError, UnavailableError
+from dinoserve.errors import AssetNotFoundError, UnavailableError
 from dinoserve.ports import (
     CLAIM_S,
     DROP_BATCH,
@@ -25,6 +27,8 @@ from dinoserve.ports import (
     CharacterStore,
     IndexEntry,
     JobStore,
+    RelationLog,
+    RelationStore,
     TraitStore,
 )
 
@@ -45,7 +49,8 @@ class MemoryDocuments:
         self._marks: dict[str, _Mark] = {}
         self._jobs = MemoryJobs()
         self._traits = MemoryTraits(self._assets)
-        self._characters = MemoryCharacters(self._assets)
+        self._relations = MemoryRelations(self._has)
+        self._characters = MemoryCharacters(self._assets, self._relations)
 
     @property
     def jobs(self) -> JobStore:
@@ -62,9 +67,19 @@ class MemoryDocuments:
         """What was measured of assets, kept beside them."""
         return self._traits
 
+    @property
+    def relations(self) -> RelationStore:
+        """Relations between assets, characters and what else is named."""
+        return self._relations
+
+    @property
+    def relation_log(self) -> RelationLog:
+        """What others have yet to be told of the relations."""
+        return self._relations
+
     async def add(self, asset: Asset, embedding: Embedding | None) -> bool:
         """Store asset and embedding together; return True if the asset is new."""
-        is_new, copy = asset.id not in self._assets, _copy(asset)
+        is_new, copy = asset.id not in self._assets, copied(asset)
         mark = self._marks.get(asset.sha256)
         if mark and mark.is_claimed:
             raise UnavailableError(
@@ -84,9 +99,9 @@ class MemoryDocuments:
 
     async def find(self, query: AssetQuery) -> Page:
         """Return a page, newest first, then by descending id."""
-        _check_text(list(query.where.tags), dict(query.where.metadata))
-        found = [asset for asset in self._assets.values() if _is_meant(asset, query)]
-        found.sort(key=_place, reverse=True)
+        check_text(list(query.where.tags), dict(query.where.metadata))
+        found = [asset for asset in self._assets.values() if is_meant(asset, query)]
+        found.sort(key=place, reverse=True)
         page = [self._read(asset.id) for asset in found[: query.limit]]
         is_last = len(found) <= query.limit
         return Page(page, None if is_last else Cursor(page[-1].created_at, page[-1].id))
@@ -94,14 +109,14 @@ class MemoryDocuments:
     async def ids(self, collection: str, where: Filter) -> set[str]:
         """Return the ids of every asset of the collection that matches."""
         query = AssetQuery(collection, where)
-        _check_text(list(where.tags), dict(where.metadata))
-        return {key for key, asset in self._assets.items() if _is_meant(asset, query)}
+        check_text(list(where.tags), dict(where.metadata))
+        return {key for key, asset in self._assets.items() if is_meant(asset, query)}
 
     async def update(self, asset_id: str, changes: AssetChanges) -> Asset:
         """Return the asset after the change; absent: AssetNotFoundError."""
         asset = self._require(asset_id)
         subject = asset.subject if changes.subject is None else changes.subject
-        self._assets[asset_id] = _copy(
+        self._assets[asset_id] = copied(
             replace(
                 asset,
                 tags=asset.tags if changes.tags is None else changes.tags,
@@ -119,6 +134,7 @@ class MemoryDocuments:
         del self._assets[asset_id], self._vectors[asset_id]
         self._traits.remove(asset_id)
         self._characters.forget(asset_id)
+        self._relations.forget(f"asset:{asset_id}")
         self._jobs.note_erasure(asset_id, removed.collection)
         await self.condemn(removed.sha256)
         return removed
@@ -237,6 +253,11 @@ class MemoryDocuments:
         """Return the name of the store."""
         return "memory"
 
+    def _has(self, node: Node) -> bool:
+        if node.kind == "character":
+            return self._characters.has(node.name)
+        return node.name in self._assets
+
     def _require(self, asset_id: str) -> Asset:
         if asset_id not in self._assets:
             raise AssetNotFoundError(f"No asset has the id {asset_id}.")
@@ -247,7 +268,7 @@ class MemoryDocuments:
             EmbeddingRef(recipe, len(vector))
             for recipe, vector in sorted(self._vectors[asset_id].items())
         )
-        return replace(_copy(self._assets[asset_id]), embeddings=refs)
+        return replace(copied(self._assets[asset_id]), embeddings=refs)
 
     def _is_referenced(self, sha256: str) -> bool:
         return any(asset.sha256 == sha256 for asset in self._assets.values())
@@ -259,41 +280,3 @@ class _Mark(NamedTuple):
 
     def is_older(self, age_s: float) -> bool:
         return self.since_s <= time.monotonic() - age_s
-
-
-def _copy(asset: Asset) -> Asset:
-    """Return the asset as JSON would carry it, sharing nothing that can change.
-
-    Raises:
-        InvalidInputError: text that is not Unicode.
-    """
-    metadata = dict(asset.metadata)
-    _check_text(asset.tags, metadata, asset.subject, asset.filename)
-    metadata = json.loads(json.dumps(metadata))
-    return replace(asset, tags=tuple(asset.tags), metadata=metadata, embeddings=())
-
-
-def _check_text(*values: object) -> None:
-    try:
-        json.dumps(values, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise InvalidInputError(
-            "Text must be Unicode without lone surrogates."
-        ) from error
-
-
-def _is_meant(asset: Asset, query: AssetQuery) -> bool:
-    return (
-        query.collection in (None, asset.collection)
-        and (query.created_from is None or asset.created_at >= query.created_from)
-        and (query.created_until is None or asset.created_at < query.created_until)
-        and (
-            query.after is None
-            or _place(asset) < (query.after.created_at, query.after.id)
-        )
-        and matches(asset, query.where)
-    )
-
-
-def _place(asset: Asset) -> tuple[object, str]:
-    return (asset.created_at, asset.id)

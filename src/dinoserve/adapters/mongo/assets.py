@@ -11,6 +11,7 @@ from dinoserve.adapters.mongo import (
     garbage,
     job_upkeep,
     records,
+    relations,
     traits,
 )
 from dinoserve.adapters.mongo.records import Document
@@ -107,6 +108,7 @@ async def remove(database: Documents, asset_id: str) -> Asset:
     await embeddings.remove(database, asset)
     await traits.remove(database, asset.id)
     await characters.forget(database, asset.id)
+    await relations.forget(database, f"asset:{asset.id}")
     await job_upkeep.note(database, asset)
     await garbage.condemn(database, asset.sha256)
     return asset

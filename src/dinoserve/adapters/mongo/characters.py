@@ -10,7 +10,7 @@ from typing import Any
 
 from pymongo import ReplaceOne
 
-from dinoserve.adapters.mongo import reviews
+from dinoserve.adapters.mongo import relations, reviews
 from dinoserve.adapters.mongo.calibrations import MongoCalibrations
 from dinoserve.adapters.mongo.database import Database
 from dinoserve.adapters.mongo.records import Document
@@ -136,6 +136,7 @@ async def _find(database: Documents, query: CharacterQuery) -> CharacterPage:
 async def _remove(database: Documents, character_id: str) -> bool:
     erased = await database.characters.delete_one({"_id": character_id})
     await database.character_checks.delete_many({"character_id": character_id})
+    await relations.forget(database, f"character:{character_id}")
     return erased.deleted_count == 1
 
 

@@ -16,6 +16,8 @@ from dinoserve.adapters.mongo.characters import MongoCharacters
 from dinoserve.adapters.mongo.database import Database, connect, survey
 from dinoserve.adapters.mongo.index import MongoIndex, prepare
 from dinoserve.adapters.mongo.jobs import MongoJobs
+from dinoserve.adapters.mongo.relation_log import MongoRelationLog
+from dinoserve.adapters.mongo.relations import MongoRelations
 from dinoserve.adapters.mongo.scanning import scan
 from dinoserve.adapters.mongo.traits import MongoTraits
 from dinoserve.domain.assets import Asset, Filter
@@ -28,6 +30,8 @@ from dinoserve.ports import (
     CharacterStore,
     IndexEntry,
     JobStore,
+    RelationLog,
+    RelationStore,
     Survey,
     TraitStore,
     VectorIndex,
@@ -84,6 +88,16 @@ class MongoDocuments:
     def traits(self) -> TraitStore:
         """What was measured of assets, kept in the same database."""
         return MongoTraits(self._database)
+
+    @property
+    def relations(self) -> RelationStore:
+        """Relations between assets, characters and more, in the same database."""
+        return MongoRelations(self._database)
+
+    @property
+    def relation_log(self) -> RelationLog:
+        """What others have yet to be told of the relations."""
+        return MongoRelationLog(self._database)
 
     async def add(self, asset: Asset, embedding: Embedding | None) -> bool:
         """Store asset and embedding together; return True if the asset is new."""

@@ -14,6 +14,7 @@ from dinoserve.adapters.mongo.character_layout import CHARACTERS
 from dinoserve.adapters.mongo.job_layout import JOBS
 from dinoserve.adapters.mongo.layout import Layout
 from dinoserve.adapters.mongo.records import searched
+from dinoserve.adapters.mongo.relation_layout import RELATIONS
 from dinoserve.errors import StartUpError
 
 Documents: TypeAlias = AsyncDatabase[dict[str, Any]]
@@ -24,6 +25,8 @@ _NAMESPACE_EXISTS = 48
 _INDEX_CONFLICTS = {85, 86}
 
 BY_RECIPE: Final = "by_recipe_and_id"
+GUARDS: Final = 64
+"""How many documents `relation_guards` has."""
 
 _TEXT = {"bsonType": "string"}
 _TEXT_OR_NULL = {"bsonType": ["string", "null"]}
@@ -93,6 +96,7 @@ COLLECTIONS: Mapping[str, Layout] = {
         ),
     ),
     **CHARACTERS,
+    **RELATIONS,
     "recipes": Layout(
         {"_id": _TEXT, "position": _INTEGER, "contents": {"bsonType": "object"}},
         (IndexModel([("position", ASCENDING)], name="by_position", unique=True),),
@@ -257,5 +261,18 @@ async def add_job_covers(database: Documents) -> None:
     )
 
 
+async def add_relation_guards(database: Documents) -> None:
+    """Make what transactions that mark relations, and followers, meet at."""
+    for number in range(GUARDS):
+        await database.relation_guards.update_one(
+            {"_id": number}, {"$setOnInsert": {"writes": 0}}, upsert=True
+        )
+
+
 # Never edit one that was released: append another. Each may be run twice.
-MIGRATIONS: tuple[Migration, ...] = (lay_out, add_number_terms, add_job_covers)
+MIGRATIONS: tuple[Migration, ...] = (
+    lay_out,
+    add_number_terms,
+    add_job_covers,
+    add_relation_guards,
+)

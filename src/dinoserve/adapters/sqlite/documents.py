@@ -12,6 +12,8 @@ from dinoserve.adapters.sqlite.changes import changes
 from dinoserve.adapters.sqlite.characters import SqliteCharacters
 from dinoserve.adapters.sqlite.database import Database, survey
 from dinoserve.adapters.sqlite.jobs import SqliteJobs
+from dinoserve.adapters.sqlite.relation_log import SqliteRelationLog
+from dinoserve.adapters.sqlite.relations import SqliteRelations
 from dinoserve.adapters.sqlite.traits import SqliteTraits
 from dinoserve.domain.assets import Asset, Filter
 from dinoserve.domain.paging import AssetQuery, Page
@@ -23,6 +25,8 @@ from dinoserve.ports import (
     CharacterStore,
     IndexEntry,
     JobStore,
+    RelationLog,
+    RelationStore,
     Survey,
     TraitStore,
 )
@@ -76,6 +80,16 @@ class SqliteDocuments:
     def traits(self) -> TraitStore:
         """What was measured of assets, kept in the same file."""
         return SqliteTraits(self._database)
+
+    @property
+    def relations(self) -> RelationStore:
+        """Relations between assets, characters and more, kept in the same file."""
+        return SqliteRelations(self._database)
+
+    @property
+    def relation_log(self) -> RelationLog:
+        """What others have yet to be told of the relations."""
+        return SqliteRelationLog(self._database)
 
     async def add(self, asset: Asset, embedding: Embedding | None) -> bool:
         """Store asset and embedding together; return True if the asset is new."""

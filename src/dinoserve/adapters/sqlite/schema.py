@@ -2,6 +2,8 @@
 
 import sqlite3
 
+from dinoserve.adapters.sqlite.relation_schema import RELATIONS
+
 # Never edit one that was released: append another. Each ends with its number.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -246,6 +248,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             ON reviewed_pair (collection, left_id, right_id)""",
         "PRAGMA user_version = 9",
     ),
+    RELATIONS,
 )
 
 

@@ -29,8 +29,8 @@ _BATCH: Final = 1000
 class DuplicatesKind:
     """Finds duplicates; items are asset ids, of which each gets its fingerprint.
 
-    Parameters: `assets`, a list of ids, or `collection`, or `collections`; and the
-    fields of `Sought`.
+    Parameters: `assets`, a list of ids, or `collection`, or `collections`; the fields
+    of `Sought`; and `relate`.
     """
 
     duplicates: DuplicateService
@@ -81,6 +81,10 @@ class DuplicatesKind:
             compared = await self.duplicates.among(assets, prints, sought)
         finally:
             priority.reset(token)
+        if job.parameters.get("relate"):
+            compared = await self.duplicates.related(
+                assets, compared, sought.lists, f"job:{job.id}"
+            )
         found = compared.found
         lines = _lines(found)
         name, media_type = "duplicates.ndjson", "application/x-ndjson"
@@ -91,6 +95,7 @@ class DuplicatesKind:
             "assets": compared.assets,
             "without_fingerprint": compared.without_fingerprint,
             "without_vector": compared.without_vector,
+            **({} if compared.related is None else {"related": compared.related}),
             **{name: len(rows) for name, rows in _lists(found)},
         }
 

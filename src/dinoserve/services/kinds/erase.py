@@ -37,12 +37,18 @@ class EraseKind:
         return texts(parameters, "assets")
 
     async def plan(self, job: Job, cursor: str | None) -> AsyncGenerator[Found]:
-        """Yield the assets that are meant, newest first."""
+        """Yield the assets that are meant, newest first.
+
+        Of a whole collection, relations of the collection itself go as well.
+        """
         meant = job.parameters
         where = Filter(tags=frozenset(texts(meant, "tags") or ()))
         query = AssetQuery(text(meant, "collection"), where, limit=MAX_PAGE)
         async for page, place in pages(self.documents, query, cursor):
             yield Found([asset.id for asset in page if _is_of(asset, meant)], place)
+        if query.collection and not where.tags and text(meant, "subject") is None:
+            node = f"collection:{query.collection}"
+            await self.documents.relations.remove(nodes=[node])
 
     async def work(self, job: Job, chunk: Chunk) -> Outcome:
         """Erase these; one that is gone already is done."""

@@ -7,7 +7,12 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from dinoserve.errors import AssetNotFoundError, OverloadedError, UnavailableError
+from dinoserve.errors import (
+    AssetNotFoundError,
+    OverloadedError,
+    StorageFullError,
+    UnavailableError,
+)
 from dinoserve.services.asset_choice import Choice
 from dinoserve.services.duplicates import MAX_DIRECT, Compared, Sought
 from dinoserve.web.bodies import json_body, read_json
@@ -31,6 +36,9 @@ class DuplicatesBody(Body, SoughtFields):
     )
     collections: _Collections | None = Field(
         default=None, description=f"With up to {MAX_DIRECT} assets together."
+    )
+    relate: bool = Field(
+        default=False, description="Keep findings as relations of the graph."
     )
 
     @model_validator(mode="after")
@@ -105,6 +113,9 @@ class DuplicatesAnswer(_View):
     assets: int
     without_fingerprint: int
     without_vector: int
+    related: int | None = Field(
+        default=None, description="Relations of the findings; null: not asked for."
+    )
     exact: list[SameView]
     same_pixels: list[SameView]
     near: list[NearView]
@@ -122,6 +133,7 @@ class DuplicatesAnswer(_View):
             assets=compared.assets,
             without_fingerprint=compared.without_fingerprint,
             without_vector=compared.without_vector,
+            related=compared.related,
             exact=[SameView.model_validate(each) for each in found.exact],
             same_pixels=[SameView.model_validate(each) for each in found.same_pixels],
             near=[NearView.model_validate(each) for each in found.near],
@@ -134,12 +146,14 @@ class DuplicatesAnswer(_View):
     "/v1/duplicates",
     response_model=DuplicatesAnswer,
     openapi_extra=json_body(DuplicatesBody),
-    responses=responses(AssetNotFoundError, OverloadedError, UnavailableError),
+    responses=responses(
+        AssetNotFoundError, OverloadedError, UnavailableError, StorageFullError
+    ),
 )
 async def find_duplicates(request: Request, services: ServicesDep) -> Response:
     """Return what is the same, nearly the same, or alike among a few assets."""
     body = await read_json(request, DuplicatesBody)
-    work = services.duplicates.find(*body.to_domain())
+    work = services.duplicates.find(*body.to_domain(), relate=body.relate)
     compared = await unless_caller_leaves(request, work)
     # Thousands of pairs take longer than the event loop may be away.
     answer = await asyncio.to_thread(_json, compared)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, FiniteFloat
 
 from dinoserve.errors import (
     AssetNotFoundError,
+    CharacterNotFoundError,
     InvalidInputError,
     NotEmbeddedError,
     OverloadedError,
@@ -28,6 +29,7 @@ from dinoserve.services.search import (
 from dinoserve.services.sources import Kept
 from dinoserve.web.bodies import json_body, read_json
 from dinoserve.web.deps import ServicesDep, unless_caller_leaves
+from dinoserve.web.filter_requests import FilterBody
 from dinoserve.web.problems import IMAGE_FAULTS, responses
 from dinoserve.web.region_requests import RegionBody
 from dinoserve.web.schemas import (
@@ -35,7 +37,6 @@ from dinoserve.web.schemas import (
     AssetView,
     Body,
     CollectionText,
-    FilterBody,
 )
 from dinoserve.web.sources import source_of
 
@@ -78,8 +79,14 @@ class QueryBody(Body):
         description="The recipe of `vector`; refused if it is not the loaded one.",
     )
 
-    def to_domain(self) -> Query | RegionQuery:
-        """Return the query, its base64 decoded."""
+    async def read(self) -> Query | RegionQuery:
+        """Return the query, its base64 decoded. Not just one: InvalidInputError."""
+        if self.image is None and self.region is None:
+            return self._to_domain()
+        # Base64 of an image takes longer than the event loop may be away.
+        return await asyncio.to_thread(self._to_domain)
+
+    def _to_domain(self) -> Query | RegionQuery:
         given = [self.asset, self.assets, self.image, self.vector, self.region]
         if sum(item is not None for item in given) != 1:
             raise InvalidInputError(
@@ -176,6 +183,7 @@ class SimilarityAnswer(BaseModel):
     openapi_extra=json_body(SearchBody),
     responses=responses(
         AssetNotFoundError,
+        CharacterNotFoundError,
         NotEmbeddedError,
         RecipeMismatchError,
         *IMAGE_FAULTS,
@@ -186,8 +194,7 @@ class SimilarityAnswer(BaseModel):
 async def search_assets(request: Request, services: ServicesDep) -> SearchAnswer:
     """Return the assets most similar to assets, a picture, its part, or a vector."""
     body = await read_json(request, SearchBody)
-    # Base64 of an image takes longer than the event loop may be away.
-    query = await asyncio.to_thread(body.query.to_domain)
+    query = await body.query.read()
     wanted = SearchRequest(
         query.source if isinstance(query, RegionQuery) else query,
         body.collection,
@@ -196,6 +203,7 @@ async def search_assets(request: Request, services: ServicesDep) -> SearchAnswer
         body.min_score,
         body.exact,
         tuple(body.query.unlike or ()),
+        body.filter.shows,
     )
     if isinstance(query, RegionQuery):
         region = services.regions.find(query, wanted)
