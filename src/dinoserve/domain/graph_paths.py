@@ -87,7 +87,8 @@ class _Side:
         """Leave a label at the top that nothing better replaced, or nothing."""
         while self.heap:
             label = self.heap[0][3]
-            if any(each is label for each in self.labels[label.node]):
+            there = self.labels[label.node]
+            if there[0] is label or any(each is label for each in there):
                 return
             heapq.heappop(self.heap)
 
@@ -235,10 +236,14 @@ class PathSearch:
         top = other.heap[0][0] if other.heap else (0.0, 0.0)
         for node, edge in side.ways[label.node]:
             cost = _plus(label.cost, self._cost(edge))
+            matches = other.labels.get(node, ())
+            is_short = _plus(cost, top) < self._least
+            if not matches and not is_short:
+                continue
             more = _Label(cost, label.hops + 1, node, label, edge)
-            for match in other.labels.get(node, ()):
+            for match in matches:
                 self._meet(side, more, match)
-            if _plus(cost, top) < self._least:
+            if is_short:
                 side.push(more, counts_hops=self._counts_hops)
 
     def _meet(self, side: _Side, label: _Label, match: _Label) -> None:
