@@ -1,4 +1,4 @@
-"""The steps: `prepare` lessons, `teach` a student, `export` it."""
+"""The steps: `prepare` lessons, `teach` a student, `export` it, `separate`: measure."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +10,7 @@ from training.export import export as write
 from training.lessons import Basis, Preparation, Views, load
 from training.loop import Course, Stage, Teaching, basis_of
 from training.pictures import Pictures
+from training.separation import separation
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -58,6 +59,17 @@ def export(
     """Write the averaged student in Hugging Face's layout."""
     least = write(Course.begin(run, torch.device("cpu")).average, folder, size)
     typer.echo(f"{folder}: least cosine of float16 and float32 {least:.6f}")
+
+
+@app.command()
+def separate(
+    model: Annotated[Path, typer.Argument(help="folder of a model")],
+    objects: Annotated[Path, typer.Argument(help="pictures of objects on white")],
+    backgrounds: Annotated[Path, typer.Argument(help="any other pictures")],
+) -> None:
+    """Measure whether patches of an object are found again elsewhere."""
+    found = separation(model, Pictures(objects), Pictures(backgrounds))
+    typer.echo(f"area under the ROC curve, chance is 0.5: {found:.3f}")
 
 
 def _basis(run: Path, views: Views) -> Basis:

@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from training.export import export
 from training.lessons import KEPT, Preparation, Views
 from training.lessons import load as load_views
 from training.loop import Course, Stage, Teaching, basis_of
 from training.pictures import Pictures
+from training.separation import area, separation
 from training.teacher import CLASSES, WIDTH
 
 from dinoserve.engine.weights import load_model
@@ -103,3 +105,23 @@ def test_lessons_of_pictures_teach_a_student(tmp_path: Path) -> None:
     assert found.pixels.shape == (10, 32, 32, 3)
     assert np.isfinite(found.vectors).all()
     assert all(np.isfinite(loss) for loss in course.losses.values())
+
+
+def test_the_area_is_the_share_of_pairs_in_right_order() -> None:
+    scores = np.array([0.9, 0.5, 0.5, 0.1], np.float32)
+
+    assert area(scores, np.array([True, True, False, False])) == pytest.approx(0.875)
+    assert area(-scores, np.array([True, True, False, False])) == pytest.approx(0.125)
+
+
+def test_colours_alone_let_a_random_student_find_an_object_again(
+    tmp_path: Path,
+) -> None:
+    for name, colour in (("objects", "red"), ("backgrounds", "blue")):
+        (tmp_path / name).mkdir()
+        for at in range(2):
+            Image.new("RGB", (64, 64), colour).save(tmp_path / name / f"{at}.png")
+    export(Course.begin(tmp_path, CPU).average, tmp_path / "model", 64)
+    objects, others = (Pictures(tmp_path / name) for name in ("objects", "backgrounds"))
+
+    assert separation(tmp_path / "model", objects, others) > 0.9
