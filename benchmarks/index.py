@@ -107,7 +107,7 @@ async def fill(index: MappedIndex, ground: Ground) -> None:
     for start in range(0, len(ground.ids), _BATCH):
         end = start + _BATCH
         await index.upsert(SPACE, ground.ids[start:end], ground.vectors[start:end])
-    await index.retain({SPACE: ground.ids})
+    await index.retain(SPACE.recipe, {SPACE.collection: ground.ids})
 
 
 async def tell(

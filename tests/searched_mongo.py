@@ -66,8 +66,8 @@ class SearchedMongo:
         index = await self.opened(len(query))
         return await index.search(space, query, k, among, exact=exact)
 
-    async def retain(self, kept: Mapping[Space, Collection[str]]) -> None:
-        await (await self.opened(1)).retain(kept)
+    async def retain(self, recipe: str, kept: Mapping[str, Collection[str]]) -> None:
+        await (await self.opened(1)).retain(recipe, kept)
 
     async def count(self, space: Space) -> int:
         return await (await self.opened(1)).count(space)

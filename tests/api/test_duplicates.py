@@ -71,7 +71,8 @@ async def test_the_same_pixels_in_other_bytes_are_same_pixels_and_nothing_else(
 
     [group] = answer["same_pixels"]
     assert group["assets"] == sorted(ids)
-    assert group["keep"] == {"asset": ids[1], "reasons": ["lossless: image/png"]}
+    reasons = ["the same pixels, and uploaded first"]
+    assert group["keep"] == {"asset": ids[0], "reasons": reasons}
     assert told(answer) == {"same_pixels": 1}
 
 

@@ -148,6 +148,19 @@ async def test_a_job_of_another_collection_keeps_its_result(
     assert (await client.get(f"/v1/jobs/{job['id']}/result")).status_code == 200
 
 
+async def test_a_result_goes_with_an_asset_of_the_set_that_it_refers_to(
+    client: httpx2.AsyncClient,
+) -> None:
+    asset, *_ = await given(client)
+    await given(client, collection="dogs")
+    job = await over(client, "quality", collection="dogs", reference="cats")
+    assert job["state"] == "succeeded", job
+
+    await erase(client, asset)
+
+    assert (await client.get(f"/v1/jobs/{job['id']}/result")).status_code == 410
+
+
 async def test_a_job_that_names_neither_asset_nor_collection_covers_every_asset(
     client: httpx2.AsyncClient,
 ) -> None:
@@ -169,6 +182,19 @@ async def test_an_erase_job_erases_results_too(
 
     assert (await client.get(f"/v1/jobs/{job['id']}/result")).status_code == 410
     assert made_of(tmp_path, job) == []
+
+
+async def test_a_job_does_not_tell_under_which_number_its_file_is_kept(
+    client: httpx2.AsyncClient,
+) -> None:
+    await given(client)
+    job = await over(client, "export", collection="cats")
+    assert job["result"]["file"].keys() == {
+        "name",
+        "media_type",
+        "size_bytes",
+        "sha256",
+    }
 
 
 async def test_an_erased_job_is_not_retried(client: httpx2.AsyncClient) -> None:

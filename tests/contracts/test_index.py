@@ -50,7 +50,7 @@ async def index(
         yield ExactIndex()
     elif limits := LIMITS.get(request.param):
         async with MappedIndex.open(tmp_path / "index", limits, Metrics()) as index:
-            await index.retain({})
+            await index.retain("r1", {})
             yield index
     elif request.param.startswith("qdrant"):
         local = request.param.endswith("local")

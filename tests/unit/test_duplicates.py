@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from dinoserve.domain.assets import Asset, ImageInfo
-from dinoserve.domain.duplicates import NearPair, best, near_groups, same_by
+from dinoserve.domain.duplicates import Best, NearPair, best, near_groups, same_by
 from records import NOON, an_asset
 
 
@@ -65,22 +65,23 @@ def test_every_criterion_that_decided_is_told() -> None:
 def test_assets_without_a_digest_stand_for_themselves() -> None:
     assets = {each.id: each for each in map(asset, range(3))}
 
-    groups, standing = same_by(assets, lambda _: None, {})
+    groups, standing = same_by(assets, lambda _: None)
 
     assert groups == []
     assert standing == sorted(assets)
 
 
-def test_of_one_digest_only_the_best_stands_for_the_others() -> None:
-    small, large, other = asset(1), asset(2, side=200), asset(3)
-    assets = {each.id: each for each in (small, large, other)}
-    digests = {small.id: "a", large.id: "a", other.id: "b"}
+def test_of_one_digest_only_the_oldest_stands_for_the_others() -> None:
+    first, later, other = asset(1), asset(2, "image/png", size=9999), asset(3)
+    assets = {each.id: each for each in (later, first, other)}
+    digests = {first.id: "a", later.id: "a", other.id: "b"}
 
-    [group], standing = same_by(assets, digests.get, {})
+    [group], standing = same_by(assets, digests.get)
 
     assert group.digest == "a"
-    assert group.assets == tuple(sorted([small.id, large.id]))
-    assert standing == sorted([large.id, other.id])
+    assert group.assets == tuple(sorted([first.id, later.id]))
+    assert group.keep == Best(first.id, ("the same pixels, and uploaded first",))
+    assert standing == sorted([first.id, other.id])
 
 
 def test_pairs_that_share_an_asset_are_one_group() -> None:

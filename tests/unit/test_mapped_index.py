@@ -48,7 +48,7 @@ async def fill(index: VectorIndex, vectors: Matrix = VECTORS) -> None:
     for start in range(0, len(vectors), 512):
         ids = IDS[start : start + 512][: len(vectors) - start]
         await index.upsert(HERE, ids, vectors[start : start + 512])
-    await index.retain({HERE: IDS[: len(vectors)]})
+    await index.retain(HERE.recipe, {HERE.collection: IDS[: len(vectors)]})
 
 
 @asynccontextmanager
@@ -192,7 +192,7 @@ async def test_a_restart_sees_what_changed_in_the_store_meanwhile(
     changed[3] = QUERIES[0]
     async with opened(tmp_path) as index:
         await index.upsert(HERE, IDS[1:], changed[1:])
-        await index.retain({HERE: IDS[1:]})
+        await index.retain(HERE.recipe, {HERE.collection: IDS[1:]})
         assert ids_of(await index.search(HERE, QUERIES[0], 1, None)) == [IDS[3]]
         assert IDS[0] not in ids_of(await index.search(HERE, VECTORS[0], 9, None))
 
@@ -203,7 +203,7 @@ async def test_files_of_another_recipe_are_taken_away(tmp_path: Path) -> None:
     other = Space("default", "r2")
     async with opened(tmp_path) as index:
         await index.upsert(other, ["a"], VECTORS[:1])
-        await index.retain({other: ["a"]})
+        await index.retain(other.recipe, {other.collection: ["a"]})
         assert await index.count(HERE) == 0
     assert everything(tmp_path) == b""
 
@@ -321,7 +321,7 @@ async def test_only_what_is_retained_stays(tmp_path: Path, kind: str) -> None:
         index: VectorIndex = mapped if kind == "mapped" else ExactIndex()
         await index.upsert(HERE, ["a", "b"], VECTORS[:2])
         await index.upsert(other, ["c"], VECTORS[:1])
-        await index.retain({HERE: ["b", "absent"]})
+        await index.retain(HERE.recipe, {HERE.collection: ["b", "absent"]})
         assert ids_of(await index.search(HERE, QUERIES[0], 9, None)) == ["b"]
         assert await index.count(other) == 0
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ ASKS: dict[str, Ask] = {
     "upsert": lambda index: index.upsert(HERE, ["a"], ONE[None]),
     "delete": lambda index: index.delete(HERE, ["a"]),
     "search": lambda index: index.search(HERE, ONE, 1, None),
-    "retain": lambda index: index.retain({HERE: ["a"]}),
+    "retain": lambda index: index.retain(HERE.recipe, {HERE.collection: ["a"]}),
     "count": lambda index: index.count(HERE),
     "ping": lambda index: index.ping(),
 }
@@ -73,7 +74,7 @@ async def test_retaining_takes_out_others_of_the_recipe_only() -> None:
     async with QdrantIndex.open(":memory:") as index:
         await index.upsert(HERE, ["a", "b"], rows)
         await index.upsert(OTHER, ["c"], rows[:1])
-        await index.retain({HERE: ["b", "absent"]})
+        await index.retain(HERE.recipe, {HERE.collection: ["b", "absent"]})
         hits = (await index.search(HERE, ONE, 9, None)).hits
         assert [hit.asset_id for hit in hits] == ["b"]
         assert await index.count(OTHER) == 1
@@ -103,3 +104,29 @@ async def test_pictures_are_found_and_erased_through_it(
         space = Space("default", services.embeddings.recipe.id)
         assert await services.search.index.count(space) == 0
     assert 'dinoserve_index{kind="qdrant"} 1.0' in metrics.render().decode()
+
+
+async def test_retaining_nothing_takes_out_all_of_the_recipe() -> None:
+    rows = a_vector(1)[None]
+    async with QdrantIndex.open(":memory:") as index:
+        await index.upsert(HERE, ["a"], rows)
+        await index.upsert(OTHER, ["c"], rows)
+        await index.retain(HERE.recipe, {})
+        assert await index.count(HERE) == 0
+        assert await index.count(OTHER) == 1
+
+
+async def test_nothing_is_erased_while_the_server_does_not_answer(
+    tmp_path: Path,
+) -> None:
+    settings = Settings.model_validate(
+        {"data": tmp_path, "model": "stub", "index": "memory"}
+    )
+    async with (
+        wiring.open_services(settings, Metrics()) as services,
+        QdrantIndex.open(NOBODY) as away,
+    ):
+        asset = (await services.assets.upload(Upload(photo(1)))).asset
+        with pytest.raises(UnavailableError):
+            await replace(services.assets, index=away).remove(asset.id)
+        assert (await services.assets.get(asset.id)).id == asset.id

@@ -72,6 +72,15 @@ async def test_what_the_store_does_not_have_is_taken_out(
     assert "gone" not in {hit.asset_id for hit in hits}
 
 
+async def test_a_recipe_whose_last_vector_was_erased_is_emptied() -> None:
+    async with QdrantIndex.open(":memory:") as index:
+        vector = a_vector(999, RECIPE.dimension)
+        await index.upsert(HERE, ["gone"], vector[None])
+        work = Rebuilding(MemoryDocuments(), index, lambda _: None)
+        assert await work.fill(RECIPE) == 0
+        assert await index.count(HERE) == 0
+
+
 async def test_recall_tells_of_an_index_that_misses_half(
     documents: MemoryDocuments,
 ) -> None:

@@ -34,10 +34,11 @@ class ExactIndex:
         if rows := self._spaces.get(space):
             await asyncio.to_thread(rows.delete, ids)
 
-    async def retain(self, kept: Mapping[Space, Collection[str]]) -> None:
-        """Remove every row that is not named here."""
+    async def retain(self, recipe: str, kept: Mapping[str, Collection[str]]) -> None:
+        """Remove every row that is not named here, of whatever recipe."""
+        named = {Space(name, recipe): ids for name, ids in kept.items()}
         for space, rows in list(self._spaces.items()):
-            await self.delete(space, set(rows.ids) - set(kept.get(space, ())))
+            await self.delete(space, set(rows.ids) - set(named.get(space, ())))
 
     async def search(
         self,

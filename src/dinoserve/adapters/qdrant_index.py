@@ -133,17 +133,14 @@ class QdrantIndex:
         hits = await asyncio.to_thread(nearest_rows, ids, rows, query, k)
         return Nearest(hits, "qdrant", is_exact)
 
-    async def retain(self, kept: Mapping[Space, Collection[str]]) -> None:
-        """Remove every row of these recipes that is not named here.
+    async def retain(self, recipe: str, kept: Mapping[str, Collection[str]]) -> None:
+        """Remove every row of the recipe that is not named here.
 
         Other recipes stay: another server may serve them.
         """
-        names = {
-            _point(space, asset_id) for space, ids in kept.items() for asset_id in ids
-        }
+        names = await asyncio.to_thread(_named, recipe, kept)
         with _failures():
-            for recipe in {space.recipe for space in kept}:
-                await self._retain(recipe, names)
+            await self._retain(recipe, names)
 
     async def count(self, space: Space) -> int:
         """Return how many vectors the space holds. Absent: 0."""
@@ -233,6 +230,12 @@ def _name(recipe: str) -> str:
 
 def _point(space: Space, asset_id: str) -> str:
     return str(uuid5(_POINTS, f"{space.collection}/{asset_id}"))
+
+
+def _named(recipe: str, kept: Mapping[str, Collection[str]]) -> set[str]:
+    return {
+        _point(Space(name, recipe), key) for name, ids in kept.items() for key in ids
+    }
 
 
 def _unexpected() -> type[Exception]:

@@ -86,12 +86,12 @@ async def _rebuild(settings: Settings, min_recall: float, *, as_json: bool) -> i
         with Progress(disable=as_json) as bars:
             rebuilt: list[Rebuilt] = []
             for recipe in await documents.recipes():
-                if total := counts.get(recipe.id, 0) * _PASSES:
-                    bar = bars.add_task(f"recipe {recipe.id}", total=total)
-                    work = Rebuilding(
-                        documents, target, lambda n, bar=bar: bars.advance(bar, n)
-                    )
-                    rebuilt.append(await _one(work, recipe))
+                total = counts.get(recipe.id, 0) * _PASSES
+                bar = bars.add_task(f"recipe {recipe.id}", total=total)
+                work = Rebuilding(
+                    documents, target, lambda n, bar=bar: bars.advance(bar, n)
+                )
+                rebuilt.append(await _one(work, recipe))
     _tell(rebuilt, as_json=as_json)
     return 0 if all(each.recall >= min_recall for each in rebuilt) else 1
 

@@ -114,14 +114,12 @@ class Duplicates:
 def same_by(
     assets: Mapping[str, Asset],
     digest: Callable[[str], str | None],
-    sharpness: Mapping[str, float],
 ) -> tuple[list[Same], list[str]]:
     """Return the groups of one digest, and an asset for each digest.
 
     Args:
         assets: by id.
         digest: of an asset; None: it has none, and stands for itself.
-        sharpness: where it was measured.
 
     Returns:
         Groups of two and more by their digest; ids, rising: of each group the one to
@@ -131,7 +129,7 @@ def same_by(
     groups: list[Same] = []
     standing: list[str] = by_digest.pop(None, [])
     for value, keys in sorted(by_digest.items(), key=lambda item: str(item[0])):
-        keep = best([assets[key] for key in keys], sharpness)
+        keep = _first([assets[key] for key in keys])
         standing.append(keep.asset)
         if len(keys) > 1:
             groups.append(Same(str(value), tuple(keys), keep))
@@ -191,10 +189,23 @@ def best(assets: Sequence[Asset], sharpness: Mapping[str, float]) -> Best:
         if len(kept) < len(left):
             reasons.append(word(kept[0]))
         left = kept
-    first = min(left, key=lambda asset: (asset.created_at, asset.id))
     if len(left) > 1:
         reasons.append("equal in all that was compared, and uploaded first")
-    return Best(first.id, tuple(reasons))
+    return Best(_oldest(left).id, tuple(reasons))
+
+
+def _first(assets: Sequence[Asset]) -> Best:
+    """Return which to keep of assets that show the same pixels: the oldest.
+
+    Neither format nor bytes tell more of them: a PNG that was made of a JPEG is larger,
+    and no better.
+    """
+    reasons = ("the same pixels, and uploaded first",) if len(assets) > 1 else ()
+    return Best(_oldest(assets).id, reasons)
+
+
+def _oldest(assets: Sequence[Asset]) -> Asset:
+    return min(assets, key=lambda asset: (asset.created_at, asset.id))
 
 
 _Criterion: TypeAlias = tuple[Callable[[Asset], float | None], Callable[[Asset], str]]

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final, NamedTuple, cast
 
+from dinoserve.domain.assets import Metadata
 from dinoserve.domain.job_steps import Edited
 from dinoserve.domain.jobs import LIVE, Chunk, Job
 
@@ -11,7 +12,7 @@ EVERYTHING: Final = ""
 """What a job covers that names neither assets nor collections."""
 
 # Their results tell of no asset: an erasure leaves them as they are.
-_UPKEEP: Final = frozenset({"compact", "reembed"})
+_UPKEEP: Final = frozenset({"compact", "erase", "reembed"})
 _DEAD: Final = (
     "an asset that it covers was erased while it was in the dead letters;"
     " submit it again"
@@ -39,11 +40,10 @@ def covered(job: Job) -> frozenset[str]:
     """
     if not job.has_finish or job.kind in _UPKEEP or not _keeps(job):
         return frozenset()
-    for name in ("assets", "collections"):
-        if isinstance(named := job.parameters.get(name), list):
-            return frozenset(map(str, cast("list[object]", named)))
-    collection = job.parameters.get("collection")
-    return frozenset({collection if isinstance(collection, str) else EVERYTHING})
+    named = _named(job.parameters)
+    # What is told of a reference set is computed from each of its members.
+    reference = job.parameters.get("reference")
+    return named | {reference} if isinstance(reference, str) else named
 
 
 def erase(job: Job, finish: Chunk | None, now: datetime) -> Edited | None:
@@ -82,3 +82,11 @@ def _keeps(job: Job) -> bool:
     if job.state in {"cancelled", "failed"}:
         return job.can_be_retried
     return job.erased_at is None
+
+
+def _named(parameters: Metadata) -> frozenset[str]:
+    for name in ("assets", "collections"):
+        if isinstance(named := parameters.get(name), list):
+            return frozenset(map(str, cast("list[object]", named)))
+    collection = parameters.get("collection")
+    return frozenset({collection if isinstance(collection, str) else EVERYTHING})

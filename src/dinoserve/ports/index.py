@@ -75,11 +75,16 @@ class VectorIndex(Protocol):
         """
         ...
 
-    async def retain(self, kept: Mapping[Space, Collection[str]]) -> None:
-        """Remove every row that is not named here, whatever its space.
+    async def retain(self, recipe: str, kept: Mapping[str, Collection[str]]) -> None:
+        """Remove every row of a recipe that is not named here.
 
         For what outlived its process: the document store was read, and this is all
-        there is. Nothing may be given or deleted meanwhile.
+        there is. Nothing may be given or deleted meanwhile. Rows of other recipes go
+        as well where no other process can search them.
+
+        Args:
+            recipe: whose rows.
+            kept: asset ids by collection; empty: none stays.
         """
         ...
 

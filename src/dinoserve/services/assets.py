@@ -250,16 +250,17 @@ class AssetService:
 
     async def _erase(self, asset: Asset) -> None:
         async with self._lock(asset.sha256):
-            # Asked first: while the bytes cannot be erased, the record stays as well.
+            # Asked first: while one cannot erase, the record stays as well.
             await self.objects.size(asset.sha256)
+            if not self.index.reads_store:
+                await self.index.ping()
             shown = await self.evidence.shown_by(asset.id)
             for character_id in shown:
                 self.evidence.owe(character_id)
             erased = await self.documents.remove(asset.id)
             for ref in erased.embeddings:
-                await self.index.delete(
-                    Space(erased.collection, ref.recipe), [erased.id]
-                )
+                space = Space(erased.collection, ref.recipe)
+                await self.index.delete(space, [erased.id])
             await self.jobs.of_asset(erased.id, erased.collection)
             for character_id in shown:
                 await self.evidence.changed(character_id)

@@ -64,10 +64,10 @@ class CachedIndex:
         await self.levels.write([(look, nearest_to_bytes(found))])
         return found
 
-    async def retain(self, kept: Mapping[Space, Collection[str]]) -> None:
+    async def retain(self, recipe: str, kept: Mapping[str, Collection[str]]) -> None:
         """Remove every row that is not named here; what was remembered goes too."""
-        await self.index.retain(kept)
-        await self.levels.erase([_owner(space) for space in kept])
+        await self.index.retain(recipe, kept)
+        await self.levels.erase([_owner(Space(name, recipe)) for name in kept])
 
     def _name(
         self, query: Vector, k: int, among: Collection[str] | None, *, exact: bool

@@ -197,18 +197,18 @@ class DuplicateService:
         Raises:
             OverloadedError, UnavailableError: see `PairService.compared`.
         """
-        sharp = await self._sharpness(list(assets))
         exact, standing = await asyncio.to_thread(
-            same_by, assets, lambda key: assets[key].sha256, sharp
+            same_by, assets, lambda key: assets[key].sha256
         )
         some = {key: assets[key] for key in standing}
         pixels, standing = await asyncio.to_thread(
-            same_by, some, lambda key: _pixels(prints.get(key)), sharp
+            same_by, some, lambda key: _pixels(prints.get(key))
         )
         near, unconfirmed = await self._near(standing, assets, prints, sought)
         vectors = await self.embeddings.stored(standing)
         told_of = {(pair.left, pair.right) for pair in [*near, *unconfirmed]}
         alike = await asyncio.to_thread(_alike, vectors, sought.min_score, told_of)
+        sharp = await self._sharpness(standing)
         groups = await asyncio.to_thread(near_groups, near, assets, sharp)
         found = Duplicates(exact, pixels, groups, unconfirmed, alike)
         return Compared(

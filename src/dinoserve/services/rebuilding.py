@@ -33,17 +33,8 @@ class Rebuilding:
 
     async def fill(self, recipe: Recipe) -> int:
         """Give the index every vector of a recipe, take out others; return how many."""
-        kept: defaultdict[Space, list[str]] = defaultdict(list)
-        async for batch in self.documents.scan(recipe.id):
-            for collection, rows in _by_collection(batch).items():
-                space, ids = (
-                    Space(collection, recipe.id),
-                    [row.asset_id for row in rows],
-                )
-                await self.index.upsert(space, ids, _matrix(rows))
-                kept[space] += ids
-            self.told(len(batch))
-        await self.index.retain(kept)
+        kept = await give_all(self.documents, self.index, recipe.id, self.told)
+        await self.index.retain(recipe.id, kept)
         return sum(map(len, kept.values()))
 
     async def recall(self, recipe: Recipe) -> float:
@@ -91,6 +82,30 @@ class Rebuilding:
                 elif (at := int(rng.integers(seen))) < SAMPLE:
                     kept[at] = entry
         return {name: _matrix(rows) for name, rows in _by_collection(kept).items()}
+
+
+async def give_all(
+    documents: DocumentStore,
+    index: VectorIndex,
+    recipe: str,
+    told: Callable[[int], None] = lambda _: None,
+) -> dict[str, list[str]]:
+    """Give the index every vector of a recipe; return whose: asset ids by collection.
+
+    Args:
+        documents: has the vectors.
+        index: gets them.
+        recipe: whose vectors.
+        told: called with how many vectors more are given.
+    """
+    kept: defaultdict[str, list[str]] = defaultdict(list)
+    async for batch in documents.scan(recipe):
+        for collection, rows in _by_collection(batch).items():
+            ids = [row.asset_id for row in rows]
+            await index.upsert(Space(collection, recipe), ids, _matrix(rows))
+            kept[collection] += ids
+        told(len(batch))
+    return dict(kept)
 
 
 def _by_collection(batch: Sequence[IndexEntry]) -> dict[str, list[IndexEntry]]:

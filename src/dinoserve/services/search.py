@@ -1,7 +1,6 @@
 """Search: the nearest assets to assets, an image or a vector."""
 
 import time
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -17,6 +16,7 @@ from dinoserve.errors import InvalidInputError
 from dinoserve.ports import DocumentStore, Nearest, SearchPath, Space, VectorIndex
 from dinoserve.services.character_members import members
 from dinoserve.services.embeddings import EmbeddingService
+from dinoserve.services.rebuilding import give_all
 from dinoserve.services.sources import Encoded, Kept, Linked
 from dinoserve.telemetry import Metrics
 
@@ -108,7 +108,8 @@ class SearchService:
         recipe = self.embeddings.recipe.id
         if self.index.reads_store:
             return (await self.documents.counts()).get(recipe, 0)
-        return sum(map(len, (await self._read(recipe)).values()))
+        kept = await give_all(self.documents, self.index, recipe)
+        return sum(map(len, kept.values()))
 
     async def begin(self) -> int:
         """Fill the index, and take out what the store does not have; return as `fill`.
@@ -119,23 +120,9 @@ class SearchService:
         recipe = self.embeddings.recipe.id
         if self.index.reads_store:
             return await self.fill()
-        kept = await self._read(recipe)
-        await self.index.retain(kept)
+        kept = await give_all(self.documents, self.index, recipe)
+        await self.index.retain(recipe, kept)
         return sum(map(len, kept.values()))
-
-    async def _read(self, recipe: str) -> dict[Space, list[str]]:
-        """Read every vector of the recipe into the index; return whose."""
-        kept: defaultdict[Space, list[str]] = defaultdict(list)
-        async for batch in self.documents.scan(recipe):
-            for collection in {entry.collection for entry in batch}:
-                rows = [entry for entry in batch if entry.collection == collection]
-                space = Space(collection, recipe)
-                ids = [row.asset_id for row in rows]
-                await self.index.upsert(
-                    space, ids, np.stack([row.vector for row in rows])
-                )
-                kept[space] += ids
-        return dict(kept)
 
     async def search(self, request: SearchRequest) -> SearchResult:
         """Return the nearest assets; the assets of the query are left out.

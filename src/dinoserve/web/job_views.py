@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from pydantic import BaseModel, Field
 
@@ -88,6 +88,7 @@ class JobView(_View):
             job,
             parameters=_brief(job.parameters),
             progress=ProgressView.of(job, now),
+            result=_shown(job.result),
         )
 
 
@@ -162,6 +163,17 @@ def _rate(job: Job, ended: int, now: datetime) -> float | None:
 
 def _percent(ended: int, items: int) -> float:
     return round(100 * ended / items, 1) if items else 100.0
+
+
+def _shown(result: Mapping[str, object] | None) -> dict[str, Any] | None:
+    """Return a result without where its file is kept."""
+    if result is None:
+        return None
+    file = result.get("file")
+    if not isinstance(file, Mapping):
+        return dict(result)
+    told = cast("Mapping[str, object]", file)
+    return {**result, "file": {key: told[key] for key in told if key != "chunk"}}
 
 
 def _brief(parameters: Mapping[str, object]) -> dict[str, Any]:

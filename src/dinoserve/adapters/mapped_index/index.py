@@ -100,11 +100,11 @@ class MappedIndex:
             await asyncio.to_thread(rows.delete, ids)
             self._look.set()
 
-    async def retain(self, kept: Mapping[Space, Collection[str]]) -> None:
-        """Remove every row that is not named here, whatever its space."""
+    async def retain(self, recipe: str, kept: Mapping[str, Collection[str]]) -> None:
+        """Remove every row that is not named here, of whatever recipe."""
         for space, rows in list(self._spaces.items()):
-            if space in kept:
-                await asyncio.to_thread(rows.retain, kept[space])
+            if space.recipe == recipe and space.collection in kept:
+                await asyncio.to_thread(rows.retain, kept[space.collection])
             else:
                 del self._spaces[space]
                 await asyncio.to_thread(rows.remove)

@@ -106,7 +106,7 @@ class MongoIndex:
         hits |= {hit.asset_id: hit for hit in fresh.hits}
         return Nearest(_best(hits.values(), k), "mongodb", exact)
 
-    async def retain(self, kept: Mapping[Space, Collection[str]]) -> None:
+    async def retain(self, recipe: str, kept: Mapping[str, Collection[str]]) -> None:
         """Do nothing: nothing outlives the process but the document store."""
 
     async def count(self, space: Space) -> int:
