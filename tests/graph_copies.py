@@ -2,17 +2,25 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from dinoserve.adapters.memory import MemoryDocuments
 from dinoserve.adapters.memory.relations import MemoryRelations
 from dinoserve.domain.relations import Relation, RelationKey, Scope
 from dinoserve.errors import UnavailableError
-from dinoserve.services.graph_following import GraphFollower, Pauses
+from dinoserve.services.graph_following import GraphFollower, Pace
 from dinoserve.telemetry import Metrics
 from relations import a_relation, scanned
 
 NAME = "copy"
-PAUSES = Pauses(look_s=0.001, retry_s=0.001, most_s=0.002, apart_s=0)
+PACE = Pace(
+    look_s=0.001,
+    retry_s=0.001,
+    most_s=0.002,
+    apart_s=0,
+    aside_s=0.001,
+    most_aside_s=0.002,
+)
 FIRST, SECOND = a_relation("tag:a", "tag:b"), a_relation("tag:b", "tag:c")
 
 
@@ -52,9 +60,12 @@ class Copy(MemoryRelations):
             raise UnavailableError("It is away.", port="graph")
 
 
-def follower_of(documents: MemoryDocuments, copy: Copy) -> GraphFollower:
+def follower_of(
+    documents: MemoryDocuments, copy: Copy, batch: int = 1000
+) -> GraphFollower:
     store, log = documents.relations, documents.relation_log
-    return GraphFollower(NAME, store, log, copy, Metrics(), PAUSES)
+    pace = replace(PACE, batch=batch)
+    return GraphFollower(NAME, store, log, copy, Metrics(), pace)
 
 
 async def assert_equal(documents: MemoryDocuments, copy: Copy) -> None:

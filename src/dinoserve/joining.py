@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -46,6 +46,7 @@ from dinoserve.services.evidence import EvidenceService
 from dinoserve.services.features import FeatureService
 from dinoserve.services.fingerprints import FingerprintService
 from dinoserve.services.graph import GraphService
+from dinoserve.services.graph_following import GraphFollower
 from dinoserve.services.graph_reading import FollowedCopy, GraphReading
 from dinoserve.services.groups import GroupService
 from dinoserve.services.health import HealthService
@@ -81,6 +82,7 @@ class Opened(NamedTuple):
     queue: JobQueue
     graph: FollowedCopy | None
     knowledge: Knowledge | None
+    followers: Sequence[GraphFollower]
 
 
 def joined(opened: Opened, settings: Settings, metrics: Metrics) -> Services:
@@ -91,7 +93,7 @@ def joined(opened: Opened, settings: Settings, metrics: Metrics) -> Services:
         settings: every choice.
         metrics: where is counted.
     """
-    documents, areas, index, embedder, pixels, levels, queue, copy, knowledge = opened
+    documents, areas, index, embedder, pixels, levels, queue, *_ = opened
     kept, job_store = documents, documents.jobs
     if levels:
         kept = CachedDocuments(documents, levels, trusts_records=False)
@@ -174,16 +176,19 @@ def joined(opened: Opened, settings: Settings, metrics: Metrics) -> Services:
             index,
             queue,
             levels and levels.shared,
-            copy and copy.follower.copy,
-            knowledge,
+            opened.graph and opened.graph.follower.copy,
+            opened.knowledge,
         ),
         jobs=jobs,
         watching=JobWatching(jobs),
         links=links,
         graph=GraphService(
-            documents, GraphReading(documents.relations, copy), clustering, now
+            documents,
+            GraphReading(documents.relations, opened.graph, opened.followers),
+            clustering,
+            now,
         ),
-        knowledge=KnowledgeService(documents, knowledge),
+        knowledge=KnowledgeService(documents, opened.knowledge),
     )
 
 

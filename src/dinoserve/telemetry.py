@@ -49,8 +49,10 @@ class Metrics:
         job_chunks: seconds one chunk took, by kind.
         dead_letters: chunks that were buried, by kind.
         graph_up: 1 if the place that follows the graph answered last, by follower.
-        graph_waiting: marks that are being applied, at most a thousand, by follower.
-        graph_marks: by follower and outcome: `applied`; `failed`: a try of several.
+        graph_waiting: changes that a follower lacks, counted up to 10,000.
+        graph_aside: those of them that failed alone and are tried later, by follower.
+        graph_marks: by follower and outcome: `applied`; `set_aside`: failed alone;
+            `failed`: the follower was away.
     """
 
     def __init__(self) -> None:
@@ -224,13 +226,19 @@ class Metrics:
         )
         self.graph_waiting = Gauge(
             "dinoserve_graph_waiting_marks",
-            "Marks of the graph that are being applied, at most a thousand",
+            "Changes of the graph that the follower lacks, counted up to 10,000",
+            ["follower"],
+            registry=registry,
+        )
+        self.graph_aside = Gauge(
+            "dinoserve_graph_set_aside_marks",
+            "Those of them that it failed on alone and is told again later",
             ["follower"],
             registry=registry,
         )
         self.graph_marks = Counter(
             "dinoserve_graph_marks",
-            "Marks of the graph that were applied, and tries that failed",
+            "Changes of the graph that were applied, set aside, or failed",
             ["follower", "outcome"],
             registry=registry,
         )

@@ -8,27 +8,23 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from dinoserve.adapters.arango import ArangoGraph
 from dinoserve.adapters.data_folder import (
     Claim,
     claim_folder,
     without_workers,
 )
-from dinoserve.adapters.pathrag import PathRag
 from dinoserve.adapters.qdrant_index import QdrantIndex
 from dinoserve.engine.pixel_reader import ThreadedPixelReader
 from dinoserve.errors import StartUpError, UnavailableError, UnsafeBindError
+from dinoserve.graphs import follow, followers_of, open_graph, open_knowledge
 from dinoserve.joining import Opened, joined, now
 from dinoserve.loading import image_limits, open_embedder
-from dinoserve.ports import DocumentStore, Embedder, Knowledge, VectorIndex
+from dinoserve.ports import Embedder, VectorIndex
 from dinoserve.services import Services
 from dinoserve.services.cached_embedder import CachedEmbedder
 from dinoserve.services.caching import TwoLevels
 from dinoserve.services.evidence import converging
 from dinoserve.services.following import in_step
-from dinoserve.services.graph_following import GraphFollower, following
-from dinoserve.services.graph_reading import FollowedCopy
-from dinoserve.services.knowledge_following import KnowledgeCopy
 from dinoserve.services.orphans import OrphanService
 from dinoserve.services.sweeping import Sweeper
 from dinoserve.setting_values import key_digest, qdrant_url
@@ -52,7 +48,6 @@ from dinoserve.working import Shift, working
 _log = logging.getLogger(__name__)
 # After every 500 objects: a million of them take some minutes, and nobody waits.
 _COLLECTING_PAUSE_S = 0.1
-_DOCUMENTS = "documents"
 
 
 def web_app(
@@ -141,6 +136,7 @@ async def _open(
     copy = None
     if claim == "server":
         copy = await open_graph(settings, documents, metrics, stack)
+    knowledge = await open_knowledge(settings, stack)
     opened = Opened(
         documents,
         areas,
@@ -150,7 +146,8 @@ async def _open(
         levels,
         queue,
         copy,
-        await open_knowledge(settings, stack),
+        knowledge,
+        followers_of(documents, copy, knowledge, metrics),
     )
     services = joined(opened, settings, metrics)
     if claim == "server":
@@ -162,8 +159,7 @@ async def _open(
     )
     _log.info("%d vectors are searchable", count)
     if claim == "server":
-        for follower in _followers(opened, metrics):
-            await stack.enter_async_context(following(follower))
+        await follow(opened.followers, settings, documents, stack)
         work = working(services.jobs, Shift(settings.job_slots), settings, metrics)
         await stack.enter_async_context(work)
     return services
@@ -202,67 +198,6 @@ async def open_qdrant(
     """
     key = settings.index_key.get_secret_value() if settings.index_key else None
     return await stack.enter_async_context(QdrantIndex.open(url, key))
-
-
-def has_graph(settings: Settings) -> bool:
-    """Tell whether an ArangoDB shall follow the relations."""
-    return settings.graph.get_secret_value() != _DOCUMENTS
-
-
-async def ping_graph(settings: Settings) -> str:
-    """Return name and version of that ArangoDB; nothing is made there.
-
-    Raises:
-        UnavailableError: it does not answer.
-    """
-    async with ArangoGraph.open(settings.graph.get_secret_value()) as graph:
-        return await graph.ping()
-
-
-async def open_graph(
-    settings: Settings,
-    documents: DocumentStore,
-    metrics: Metrics,
-    stack: AsyncExitStack,
-) -> FollowedCopy | None:
-    """Return the ArangoDB that follows the relations; None: there shall be none.
-
-    It may be away, now and later; nothing follows yet.
-
-    Args:
-        settings: say where it is.
-        documents: where the relations are kept.
-        metrics: where is counted.
-        stack: closes it.
-
-    Raises:
-        StartUpError: the setting names none.
-    """
-    if not has_graph(settings):
-        return None
-    url = settings.graph.get_secret_value()
-    graph = await stack.enter_async_context(ArangoGraph.open(url))
-    relations, log = documents.relations, documents.relation_log
-    follower = GraphFollower(graph.name, relations, log, graph, metrics)
-    return FollowedCopy("arangodb", graph, follower)
-
-
-async def open_knowledge(settings: Settings, stack: AsyncExitStack) -> Knowledge | None:
-    """Return what answers questions, which may be away; the stack closes it."""
-    if not settings.pathrag:
-        return None
-    return await stack.enter_async_context(PathRag.open(settings.pathrag))
-
-
-def _followers(opened: "Opened", metrics: Metrics) -> list[GraphFollower]:
-    """Return what tells others of our relations."""
-    followers = [opened.graph.follower] if opened.graph else []
-    if opened.knowledge:
-        documents = opened.documents
-        copy = KnowledgeCopy(documents, opened.knowledge)
-        relations, log = documents.relations, documents.relation_log
-        followers.append(GraphFollower("pathrag", relations, log, copy, metrics))
-    return followers
 
 
 async def _tidy_up(

@@ -32,7 +32,7 @@ STATED = {
     ),
     "large attributes": ({"attributes": {"a": "x" * 5000}}, 422, "attributes"),
     "deep attributes": ({"attributes": {"a": [[[[2**60]]]]}}, 422, "attributes"),
-    "a misspelt field": ({"wieght": 0.5}, 422, "wieght"),
+    "an unknown field": ({"heaviness": 0.5}, 422, "heaviness"),
 }
 WALKS = {
     "depth 0": ({"depth": 0}, "depth"),
@@ -45,6 +45,7 @@ WALKS = {
     "direction": ({"direction": "up"}, "direction"),
     "kind": ({"kind": "Likes!"}, "kind[0]"),
     "a foreign cursor": ({"cursor": "Zm9v"}, "cursor"),
+    "a cursor of no strength": ({"cursor": "MXxuYW58dGFnOmI"}, "cursor"),
     "a misspelt one": ({"dept": 1}, "dept"),
 }
 

@@ -1,5 +1,6 @@
 """How relations go with the assets and characters that are kept in the same place."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -124,3 +125,29 @@ async def test_an_erasure_marks_a_node_that_had_relations_for_every_follower(
         marks = await documents.relation_log.marked(follower, 9)
         assert [mark.node for mark in marks] == [node(assets[0]), node(character)]
         assert {mark.key for mark in marks} == {None}
+
+
+async def test_what_is_put_while_its_asset_is_erased_leaves_nothing(
+    documents: DocumentStore,
+) -> None:
+    for seed in range(5):
+        asset = await an_asset_in(documents, seed)
+        put = documents.relations.put([a_relation(node(asset), "tag:hero")])
+        told = await asyncio.gather(
+            put, documents.remove(asset.id), return_exceptions=True
+        )
+        assert told[0] is None or isinstance(told[0], NodeNotFoundError)
+        assert told[1] == asset
+    assert await scanned(documents.relations, Scope()) == []
+
+
+async def test_more_relations_than_one_statement_takes_are_put_and_erased(
+    documents: DocumentStore,
+) -> None:
+    asset = await an_asset_in(documents, 1)
+    put = [a_relation(node(asset), f"tag:{number}") for number in range(450)]
+    await documents.relations.put(put)
+    keys = [each.key for each in put]
+    assert len(await documents.relations.get(keys)) == len(put)
+    await documents.relations.remove(keys[1:])
+    assert await scanned(documents.relations, Scope()) == [an_edge(put[0])]

@@ -176,3 +176,22 @@ async def test_many_are_marked_and_settled_at_once(
         Mark(ONE.key, None, 1)
     ]
     assert await subjects(log) == [ONE.key]
+
+
+async def test_followers_are_told_with_what_waits_for_each_up_to_a_limit(
+    kept: RelationStore, log: RelationLog
+) -> None:
+    await kept.put([ONE])
+    await log.follow("pathrag")
+    await kept.put([TWO])
+    assert dict(await log.followers(9)) == {"arangodb": 2, "pathrag": 1}
+    assert dict(await log.followers(1)) == {"arangodb": 1, "pathrag": 1}
+
+
+async def test_what_was_never_marked_is_marked_by_settling_it(
+    kept: RelationStore, log: RelationLog
+) -> None:
+    await kept.put([ONE])
+    noted = [Mark(each, None, 0) for each in (ONE.key, TWO.key)]
+    assert await log.settle("arangodb", noted) == noted
+    assert await subjects(log) == [ONE.key, TWO.key]

@@ -88,6 +88,17 @@ def test_a_click_draws_what_is_near_the_node_that_was_clicked(
     expect(page.locator('[data-node="tag:far"]')).to_have_count(1)
 
 
+def test_a_click_of_the_mouse_does_so_too(page: Page, server: Server) -> None:
+    node = fill(server)
+    page.goto(f"{server.url}/v1/graph/view?node=tag:hero")
+    expect(page.locator(".node")).to_have_count(3)
+
+    # It clicks where the node is once that lies still.
+    page.locator(f'[data-node="{node}"]').click()
+
+    expect(page.locator('[data-node="tag:far"]')).to_have_count(1)
+
+
 def test_wheel_and_pointer_zoom_and_move_the_drawing(
     page: Page, server: Server
 ) -> None:

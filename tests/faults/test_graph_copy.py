@@ -12,8 +12,7 @@ from dinoserve.adapters.arango import ArangoGraph
 from dinoserve.adapters.sqlite import SqliteDocuments
 from dinoserve.domain.relations import Relation, Scope
 from dinoserve.errors import UnavailableError
-from dinoserve.services import graph_following
-from dinoserve.services.graph_following import GraphFollower
+from dinoserve.services.graph_following import GraphFollower, Pace
 from dinoserve.telemetry import Metrics
 from job_site import until
 from odd_files import photo
@@ -39,9 +38,12 @@ async def documents(tmp_path: Path) -> AsyncIterator[SqliteDocuments]:
         yield documents
 
 
-def follower_of(documents: SqliteDocuments, graph: ArangoGraph) -> GraphFollower:
+def follower_of(
+    documents: SqliteDocuments, graph: ArangoGraph, batch: int = 1000
+) -> GraphFollower:
     store, log = documents.relations, documents.relation_log
-    return GraphFollower(graph.name, store, log, graph, Metrics())
+    pace = Pace(batch=batch, aside_s=0.01, most_aside_s=0.01)
+    return GraphFollower(graph.name, store, log, graph, Metrics(), pace)
 
 
 async def in_the_end(follower: GraphFollower, arango: ArangoServer) -> int:
@@ -93,14 +95,13 @@ async def test_a_server_killed_at_any_request_of_a_drain_has_all_of_it_in_the_en
 
 
 async def test_a_server_killed_while_it_is_filled_has_everything_in_the_end(
-    documents: SqliteDocuments, arango: ArangoServer, monkeypatch: pytest.MonkeyPatch
+    documents: SqliteDocuments, arango: ArangoServer
 ) -> None:
-    monkeypatch.setattr(graph_following, "BATCH", 3)
     await documents.relations.put(MANY)
     for step in range(7, 28, 7):
         async with ArangoGraph.open(arango.database(f"g{step}")) as graph:
             arango.fail("die", "/_db/", skip=step, times=1)
-            assert await in_the_end(follower_of(documents, graph), arango) == 1
+            assert await in_the_end(follower_of(documents, graph, 3), arango) == 1
             assert await scanned(graph, Scope()) == sorted(map(an_edge, MANY))
             assert await graph.is_whole()
 

@@ -149,3 +149,13 @@ def test_the_settings_are_shown_without_the_password(data: Path, url: str) -> No
     told = graph(data, url, "config")
     assert "arangodb://127.0.0.1:" in told.stdout
     assert "a%2Fb" not in told.stdout
+
+
+def test_unfollow_by_name_needs_no_setting(data: Path, url: str) -> None:
+    graph(data, url, "graph", "resync")
+    [name] = json.loads(graph(data, url, "graph", "unfollow", "--json").stdout).values()
+    graph(data, url, "graph", "resync")
+    assert marks_in(data, url) == 5
+    told = graph(data, "documents", "graph", "unfollow", name)
+    assert told.exit_code == 0, told.output
+    assert marks_in(data, url) == 0

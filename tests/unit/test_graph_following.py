@@ -10,13 +10,12 @@ import pytest
 from dinoserve.adapters.memory import MemoryDocuments
 from dinoserve.domain.relations import Relation
 from dinoserve.errors import UnavailableError
-from dinoserve.services import graph_following
 from dinoserve.services.graph_following import GraphFollower, following
 from dinoserve.telemetry import Metrics
 from graph_copies import (
     FIRST,
     NAME,
-    PAUSES,
+    PACE,
     SECOND,
     Copy,
     assert_equal,
@@ -110,12 +109,9 @@ async def test_only_what_is_marked_is_told(
 
 
 async def test_many_marks_are_applied_in_batches(
-    documents: MemoryDocuments,
-    copy: Copy,
-    follower: GraphFollower,
-    monkeypatch: pytest.MonkeyPatch,
+    documents: MemoryDocuments, copy: Copy
 ) -> None:
-    monkeypatch.setattr(graph_following, "BATCH", 10)
+    follower = follower_of(documents, copy, batch=10)
     await follower.catch_up()
     copy.calls.clear()
     await documents.relations.put([a_relation("tag:a", f"tag:{n}") for n in range(25)])
@@ -134,10 +130,9 @@ async def test_a_copy_that_lost_everything_is_given_it_again(
     await assert_equal(documents, emptied)
 
 
-async def test_a_filling_that_was_cut_off_is_begun_again(
-    documents: MemoryDocuments, monkeypatch: pytest.MonkeyPatch
+async def test_a_filling_that_was_cut_off_goes_on(
+    documents: MemoryDocuments,
 ) -> None:
-    monkeypatch.setattr(graph_following, "BATCH", 1)
     await documents.relations.put([FIRST, SECOND])
 
     class Cut(Copy):
@@ -147,7 +142,7 @@ async def test_a_filling_that_was_cut_off_is_begun_again(
 
     copy = Cut()
     with pytest.raises(UnavailableError):
-        await follower_of(documents, copy).catch_up()
+        await follower_of(documents, copy, batch=1).catch_up()
     after = Copy()
     after.__dict__ = copy.__dict__ | {"is_away": False}
     await follower_of(documents, after).catch_up()
@@ -163,9 +158,10 @@ async def test_what_another_erases_while_a_copy_is_filled_does_not_come_back(
     class Overtaken(Copy):
         async def put(self, relations: Sequence[Relation]) -> None:
             # Another process erases it, is told of it and tells it, before this put.
-            await documents.relations.remove([FIRST.key])
-            log = documents.relation_log
-            await log.settle(NAME, await log.marked(NAME, 9))
+            if not self.calls.count("put"):
+                await documents.relations.remove([FIRST.key])
+                log = documents.relation_log
+                await log.settle(NAME, await log.marked(NAME, 9))
             await super().put(relations)
 
     copy = Overtaken()
@@ -181,9 +177,10 @@ async def test_what_another_changes_while_a_copy_is_filled_stays_changed(
     class Overtaken(Copy):
         async def put(self, relations: Sequence[Relation]) -> None:
             # As above, but the relation becomes another.
-            await documents.relations.put([replace(FIRST, weight=0.9)])
-            log = documents.relation_log
-            await log.settle(NAME, await log.marked(NAME, 9))
+            if not self.calls.count("put"):
+                await documents.relations.put([replace(FIRST, weight=0.9)])
+                log = documents.relation_log
+                await log.settle(NAME, await log.marked(NAME, 9))
             await super().put(relations)
 
     copy = Overtaken()
@@ -192,11 +189,10 @@ async def test_what_another_changes_while_a_copy_is_filled_stays_changed(
 
 
 async def test_two_that_follow_at_once_lose_and_double_nothing(
-    documents: MemoryDocuments, copy: Copy, monkeypatch: pytest.MonkeyPatch
+    documents: MemoryDocuments, copy: Copy
 ) -> None:
-    monkeypatch.setattr(graph_following, "BATCH", 3)
     many = [a_relation(f"tag:{n}", f"tag:{n + 1}") for n in range(40)]
-    one, other = follower_of(documents, copy), follower_of(documents, copy)
+    one, other = (follower_of(documents, copy, batch=3) for _ in range(2))
     async with following(one), following(other):
         for at, relation in enumerate(many):
             await documents.relations.put([relation])
@@ -227,7 +223,7 @@ async def test_going_away_and_coming_back_are_told_once(
     caplog.set_level(logging.WARNING)
     metrics = Metrics()
     store, log = documents.relations, documents.relation_log
-    follower = GraphFollower(NAME, store, log, copy, metrics, PAUSES)
+    follower = GraphFollower(NAME, store, log, copy, metrics, PACE)
     copy.is_away = True
     async with following(follower):
         while copy.calls.count("ping") < 3:  # noqa: ASYNC110 - it tells nobody
@@ -260,3 +256,39 @@ async def test_a_bug_does_not_end_the_following(
     async with following(follower):
         await until_in_step(follower)
     assert "a bug" in caplog.text
+
+
+async def test_what_fails_alone_lets_everything_else_pass(
+    documents: MemoryDocuments,
+) -> None:
+    class Picky(Copy):
+        async def put(self, relations: Sequence[Relation]) -> None:
+            await super().put(relations)
+            if FIRST in relations:
+                raise UnavailableError("It refuses that.", port="graph")
+
+    copy = Picky()
+    follower = follower_of(documents, copy)
+    many = [a_relation("tag:x", f"tag:{n}") for n in range(40)]
+    await documents.relations.put([FIRST, *many])
+    assert await follower.catch_up() == 40
+    assert follower.set_aside == 1
+    [mark] = await documents.relation_log.marked(NAME, 99)
+    assert mark.key == FIRST.key
+    assert not await follower.is_in_step()
+
+
+async def test_a_copy_that_refuses_one_after_the_other_is_taken_for_away(
+    documents: MemoryDocuments,
+) -> None:
+    class Refusing(Copy):
+        async def put(self, relations: Sequence[Relation]) -> None:
+            await super().put(relations)
+            raise UnavailableError("It refuses all.", port="graph")
+
+    copy = Refusing()
+    many = [a_relation("tag:x", f"tag:{n}") for n in range(40)]
+    await documents.relations.put(many)
+    with pytest.raises(UnavailableError):
+        await follower_of(documents, copy).catch_up()
+    assert copy.calls.count("put") < 8

@@ -7,7 +7,7 @@ import pytest
 from dinoserve.adapters.memory import MemoryDocuments
 from dinoserve.domain.relations import EdgeBlock, Scope
 from dinoserve.errors import UnavailableError
-from dinoserve.services.graph_following import GraphFollower, Pauses, following
+from dinoserve.services.graph_following import GraphFollower, Pace, following
 from dinoserve.services.graph_reading import FollowedCopy, GraphReading, Served
 from dinoserve.telemetry import Metrics
 from graph_copies import FIRST, NAME, Copy, assert_equal, follower_of, until_in_step
@@ -27,12 +27,12 @@ def copy() -> Copy:
 async def test_a_write_wakes_the_follower(documents: MemoryDocuments) -> None:
     copy = Copy()
     store, log = documents.relations, documents.relation_log
-    never = Pauses(look_s=3600)
+    never = Pace(look_s=3600)
     follower = GraphFollower(NAME, store, log, copy, Metrics(), never)
     async with following(follower):
         await until_in_step(follower)
         await documents.relations.put([FIRST])
-        GraphReading(store, FollowedCopy("arangodb", copy, follower)).changed()
+        GraphReading(store, followers=[follower]).changed()
         await until_in_step(follower)
     await assert_equal(documents, copy)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx2
 
-from dinoserve import wiring
+from dinoserve import graphs, wiring
 from dinoserve.cli.client import default_url
 from dinoserve.errors import DataFolderError, DinoserveError, UnavailableError
 from dinoserve.loading import open_embedder
@@ -81,8 +81,8 @@ async def check_up(settings: Settings, url: str | None) -> list[Check]:
         checks.append(await _try("data", partial(_check_data, settings)))
         if checks[-1].ok:
             checks += await _check_stores(settings)
-        if wiring.has_graph(settings):
-            graph = partial(wiring.ping_graph, settings)
+        if graphs.has_graph(settings):
+            graph = partial(graphs.ping_graph, settings)
             checks.append(await _try("graph", graph))
         if settings.pathrag:
             pathrag = partial(_check_pathrag, settings)
@@ -201,7 +201,7 @@ async def _check_objects(settings: Settings) -> str:
 
 async def _check_pathrag(settings: Settings) -> str:
     async with AsyncExitStack() as stack:
-        knowledge = await wiring.open_knowledge(settings, stack)
+        knowledge = await graphs.open_knowledge(settings, stack)
         return await knowledge.ping() if knowledge else "not set"
 
 

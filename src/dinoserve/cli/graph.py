@@ -2,6 +2,7 @@
 
 import json
 from contextlib import AsyncExitStack
+from typing import Annotated
 
 import typer
 from rich.progress import Progress
@@ -9,13 +10,13 @@ from rich.progress import Progress
 from dinoserve.cli.client import AsJson, run
 from dinoserve.cli.config import load_settings
 from dinoserve.domain.relations import Scope
-from dinoserve.errors import StartUpError
+from dinoserve.errors import StartUpError, UnavailableError
+from dinoserve.graphs import open_graph
 from dinoserve.ports import DocumentStore
 from dinoserve.services.graph_reading import FollowedCopy
 from dinoserve.settings import Settings
 from dinoserve.stores import check_kept, open_stores
 from dinoserve.telemetry import Metrics
-from dinoserve.wiring import open_graph
 
 graph = typer.Typer(help="Look after the ArangoDB that follows the relations.")
 
@@ -27,9 +28,14 @@ def resync(as_json: AsJson = False) -> None:
 
 
 @graph.command()
-def unfollow(as_json: AsJson = False) -> None:
-    """Note no more for the ArangoDB; a server that has it again gives it everything."""
-    run(_unfollow(load_settings(), as_json=as_json))
+def unfollow(
+    follower: Annotated[
+        str, typer.Argument(help="e.g. pathrag; else the ArangoDB of the settings")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Note no more for a follower; a server that has it again gives it everything."""
+    run(_unfollow(load_settings(), follower, as_json=as_json))
 
 
 async def _resync(settings: Settings, *, as_json: bool) -> int:
@@ -37,10 +43,13 @@ async def _resync(settings: Settings, *, as_json: bool) -> int:
         documents, copy = await _opened(settings, stack)
         place = await copy.relations.ping()
         total = await _count(documents)
+        await copy.follower.fill()
         with Progress(disable=as_json) as bars:
             bar = bars.add_task(place, total=total)
-            await copy.follower.fill(lambda more: bars.advance(bar, more))
-        await copy.follower.drain()
+            await copy.follower.drain(lambda more: bars.advance(bar, more))
+        left = copy.follower.set_aside
+    if left:
+        raise UnavailableError(f"{place} fails on {left} of them.", port="graph")
     if as_json:
         print(json.dumps({"place": place, "relations": total}))
     else:
@@ -48,11 +57,16 @@ async def _resync(settings: Settings, *, as_json: bool) -> int:
     return 0
 
 
-async def _unfollow(settings: Settings, *, as_json: bool) -> int:
+async def _unfollow(settings: Settings, name: str, *, as_json: bool) -> int:
     async with AsyncExitStack() as stack:
-        documents, copy = await _opened(settings, stack)
-        name = copy.follower.name
-        await documents.relation_log.unfollow(name)
+        if name:
+            check_kept(settings)
+            [stores] = await stack.enter_async_context(open_stores(settings))
+            log = stores.documents.relation_log
+        else:
+            documents, copy = await _opened(settings, stack)
+            log, name = documents.relation_log, copy.follower.name
+        await log.unfollow(name)
     print(json.dumps({"follower": name}) if as_json else f"{name} is forgotten.")
     return 0
 

@@ -171,9 +171,7 @@ class WalkCursor(NamedTuple):
         """
         try:
             raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
-            depth, strength, node = raw.split("|", 2)
-            node_of(node)
-            return cls(Found(node, int(depth), float(strength)))
+            return cls(_found(raw))
         except (ValueError, binascii.Error, InvalidInputError) as error:
             raise InvalidInputError(
                 "This cursor was not given out by this list; start without one.",
@@ -185,6 +183,15 @@ class WalkCursor(NamedTuple):
         """Return the place of the first node behind it."""
         mark = _order(self.last)
         return sum(_order(each) <= mark for each in found)
+
+
+def _found(raw: str) -> Found:
+    depth, strength, node = raw.split("|", 2)
+    node_of(node)
+    found = Found(node, int(depth), float(strength))
+    if not 0 <= found.strength <= 1:
+        raise ValueError("no walk has such a strength")
+    return found
 
 
 def _order(found: Found) -> tuple[int, float, str]:

@@ -11,7 +11,12 @@ from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from dinoserve.domain.assets import ASSET_ID_PATTERN, COLLECTION_PATTERN, Metadata
+from dinoserve.domain.assets import (
+    ASSET_ID_PATTERN,
+    COLLECTION_PATTERN,
+    Metadata,
+    check_metadata,
+)
 from dinoserve.errors import InvalidInputError
 
 NodeKind: TypeAlias = Literal["asset", "character", "collection", "tag", "entity"]
@@ -205,7 +210,15 @@ def check_relation(relation: Relation) -> None:
             " your own.",
             field="target",
         )
-    size = len(json.dumps(dict(relation.attributes), ensure_ascii=False).encode())
+    _check_attributes(relation.attributes)
+
+
+def _check_attributes(attributes: Metadata) -> None:
+    try:
+        check_metadata(attributes)
+    except InvalidInputError as error:
+        raise error.at("attributes") from error
+    size = len(json.dumps(dict(attributes), ensure_ascii=False).encode())
     if size > MAX_ATTRIBUTES_BYTES:
         raise InvalidInputError(
             f"`attributes` have {size} bytes as JSON; {MAX_ATTRIBUTES_BYTES} are the"

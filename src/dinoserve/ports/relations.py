@@ -1,6 +1,6 @@
 """Where relations are kept, and who else is told of them."""
 
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from dinoserve.domain.relations import (
@@ -18,6 +18,9 @@ class RelationSink(Protocol):
 
     async def put(self, relations: Sequence[Relation]) -> None:
         """Store each, in place of the one of the same key: all of them, or none.
+
+        At most 10,000 at a time, and as many erased: a store has to do it in one
+        transaction, within the time that it may take.
 
         Where assets and characters are kept in the same place, a relation of one that
         is not there is refused: NodeNotFoundError.
@@ -68,11 +71,11 @@ class RelationCopy(RelationSink, Protocol):
     """Relations kept once more elsewhere, by somebody who follows the log."""
 
     async def is_whole(self) -> bool:
-        """Tell whether everything was once put into it, since it was made."""
+        """Tell whether everything was put into it, or marked, since it was made."""
         ...
 
     async def set_whole(self, *, is_whole: bool) -> None:
-        """Keep, where the copy is, whether everything was put into it."""
+        """Keep, where the copy is, what `is_whole` tells."""
         ...
 
     def scan(self, scope: Scope) -> AsyncGenerator[EdgeBlock]:
@@ -85,17 +88,19 @@ class RelationCopy(RelationSink, Protocol):
 
 
 class Mark(NamedTuple):
-    """That a follower has not seen what became of a relation, or of a node's.
+    """That a follower has not seen what became of a relation, or of a node.
 
     Attributes:
         key: of the relation; of a node: None.
         node: its id; of a relation: None.
-        version: rises whenever it is marked anew.
+        version: rises whenever it is marked anew; from 1.
+        is_edited: of a node: its record was changed; else all its relations went.
     """
 
     key: RelationKey | None
     node: str | None
     version: int
+    is_edited: bool = False
 
 
 class RelationLog(Protocol):
@@ -103,7 +108,8 @@ class RelationLog(Protocol):
 
     `RelationSink.put` and `remove`, and the erasure of an asset or character, mark
     what they touch for every follower in their own transaction; where a node goes,
-    also every node that has no relation any more.
+    also every node that has no relation any more. So does a change of what the record
+    of an asset or character says, where that has relations.
     """
 
     async def follow(self, follower: str) -> bool:
@@ -117,6 +123,10 @@ class RelationLog(Protocol):
         """Forget the follower with its marks. Absent: nothing happens."""
         ...
 
+    async def followers(self, limit: int) -> Mapping[str, int]:
+        """Return who follows, and how many marks each has, counted up to `limit`."""
+        ...
+
     async def marked(self, follower: str, limit: int) -> list[Mark]:
         """Return marks, the oldest first, at most so many."""
         ...
@@ -124,7 +134,7 @@ class RelationLog(Protocol):
     async def settle(self, follower: str, marks: Collection[Mark]) -> list[Mark]:
         """Take marks off; return those that were taken off or renewed by others.
 
-        What was renewed meanwhile stays marked. A mark that somebody else took off is
-        made anew: who applied it last is not known.
+        What was renewed meanwhile stays marked. A mark that somebody else took off, or
+        that never was, is made anew: who applied it last is not known.
         """
         ...

@@ -3,46 +3,58 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator
+import time
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
-from dinoserve.domain.relations import EdgeBlock, Reach, Relation, RelationKey, Scope
 from dinoserve.errors import UnavailableError
 from dinoserve.ports import Mark, RelationCopy, RelationLog, RelationStore
+from dinoserve.services.graph_aside import Aside
+from dinoserve.services.graph_telling import Telling
 from dinoserve.telemetry import Metrics
 
-BATCH: Final = 1000
-"""Marks that are read, and relations that are put, at a time."""
+COUNTED: Final = 10_000
+"""Marks that wait are counted up to here."""
 
 _log = logging.getLogger(__name__)
-# A node's relations are put again as a whole; the largest hub is far below this.
-_EVERY_RELATION: Final = 1_000_000
+# Marks that fail alone, one after the other, until the copy is taken for away.
+_MOST_FAILURES: Final = 3
+# Marks that are read at once, with those that are set aside.
+_MOST_READ: Final = 2000
+_SHRINK: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Pauses:
-    """How long a follower waits.
+class Pace:
+    """How much a follower does at a time, and how long it waits.
 
     Attributes:
+        batch: marks that are applied at a time; fewer after a failure.
         look_s: until it looks for what other processes marked.
         retry_s: until it tries again after a failure; doubled each time.
         most_s: the longest of these.
         apart_s: the longest that it keeps out of the way of another who did the same.
+        aside_s: until a mark that failed alone is tried again; doubled each time.
+        most_aside_s: the longest of these.
     """
 
+    batch: int = 1000
     look_s: float = 1.0
     retry_s: float = 0.5
     most_s: float = 30.0
     apart_s: float = 0.2
+    aside_s: float = 30.0
+    most_aside_s: float = 3600.0
 
 
 class GraphFollower:
     """Brings a copy in step with the store, by the marks of the store's log.
 
     Marks say only what to look at: what is applied is what the store has by then. So
-    nothing is lost or doubled when it is done again, late, or by two at once.
+    nothing is lost or doubled when it is done again, late, or by two at once. What
+    fails alone while the copy answers is set aside for a while, and lets others pass.
 
     Args:
         name: under which the log marks for it; one for each place of a copy.
@@ -50,7 +62,7 @@ class GraphFollower:
         log: beside the store.
         copy: is brought in step.
         metrics: where is counted.
-        pauses: how long it waits.
+        pace: how much it does at a time, and how long it waits.
     """
 
     def __init__(
@@ -60,17 +72,26 @@ class GraphFollower:
         log: RelationLog,
         copy: RelationCopy,
         metrics: Metrics,
-        pauses: Pauses | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self.name = name
         self.copy = copy
         self._store = store
+        self._telling = Telling(name, store, log, copy)
         self._log = log
         self._metrics = metrics
-        self._pauses = pauses or Pauses()
+        self._pace = pace or Pace()
+        self._size = self._pace.batch
+        self._aside = Aside(self._pace.aside_s, self._pace.most_aside_s)
+        self._failures = 0
         self._is_up = False
         self._was_told = False
         self._woken = asyncio.Event()
+
+    @property
+    def set_aside(self) -> int:
+        """How many marks failed alone and are tried again later."""
+        return len(self._aside)
 
     async def is_in_step(self) -> bool:
         """Tell whether the copy answered last and nothing is marked that it lacks.
@@ -107,91 +128,105 @@ class GraphFollower:
         self._is_up = True
         return count
 
-    async def drain(self) -> int:
+    async def drain(self, told: Callable[[int], None] = lambda _: None) -> int:
         """Apply what is marked until nothing is; return how many marks that were.
 
-        Raises:
-            UnavailableError: copy or store does not answer; the marks stay.
-        """
-        waiting = self._metrics.graph_waiting.labels(self.name)
-        count = 0
-        while marks := await self._log.marked(self.name, BATCH):
-            waiting.set(len(marks))
-            await self._apply(marks)
-            met = await self._log.settle(self.name, marks)
-            self._metrics.graph_marks.labels(self.name, "applied").inc(len(marks))
-            count += len(marks)
-            if met:  # else two might do the same again and again
-                await asyncio.sleep(random.uniform(0, self._pauses.apart_s))  # noqa: S311 - nobody guesses it
-        waiting.set(0)
-        return count
-
-    async def fill(self, told: Callable[[int], None] = lambda _: None) -> None:
-        """Put everything that the store has, and take out what it has not.
+        What fails alone stays marked, and is not waited for.
 
         Args:
-            told: called with how many relations more were put.
+            told: called with how many more were applied.
 
         Raises:
-            UnavailableError: copy or store does not answer; it may be begun again.
+            UnavailableError: copy or store does not answer, or the copy refuses one
+                after the other; the marks stay.
         """
-        await self._log.follow(self.name)
-        await self.copy.set_whole(is_whole=False)
-        async for keys in _keys(self._store.scan(Scope())):
-            await self._put_anew(keys)
-            told(len(keys))
-        async for keys in _keys(self.copy.scan(Scope())):
-            there = {relation.key for relation in await self._store.get(keys)}
-            if stale := set(keys) - there:
-                await self._put_anew(stale)
-        await self.copy.set_whole(is_whole=True)
+        count, begun_s = 0, time.monotonic()
+        while marks := await self._next(begun_s):
+            applied = await self._try(marks)
+            told(applied)
+            count += applied
+        return count
 
-    async def _apply(self, marks: Collection[Mark]) -> None:
-        nodes = {mark.node for mark in marks if mark.node is not None}
-        keys = {mark.key for mark in marks if mark.key is not None}
-        if nodes:
-            await self.copy.remove(nodes=nodes)
-            edges = await self._store.touching(nodes, Reach(), _EVERY_RELATION)
-            keys |= {edge.key for edge in edges}
-        for some in _batches(keys):
-            await self._make_equal(some, await self._store.get(some))
+    async def fill(self) -> None:
+        """Mark everything, so that draining makes the copy equal: `Telling.fill`."""
+        await self._telling.fill()
 
-    async def _put_anew(self, keys: Collection[RelationKey]) -> None:
-        """Make the copy equal; without a mark, it is looked whether that lasted.
+    async def count(self) -> None:
+        """Show how much waits, and what of it is set aside.
 
-        Another process may have applied meanwhile what this one had not read yet.
+        Raises:
+            UnavailableError: the store does not answer.
         """
-        seen = None
-        while (now := _by_key(await self._store.get(keys))) != seen:
-            await self._make_equal(keys, list(now.values()))
-            seen = now
+        waiting = (await self._log.followers(COUNTED)).get(self.name, 0)
+        self._metrics.graph_waiting.labels(self.name).set(waiting)
+        self._metrics.graph_aside.labels(self.name).set(len(self._aside))
 
-    async def _make_equal(
-        self, keys: Collection[RelationKey], now: list[Relation]
-    ) -> None:
-        if now:
-            await self.copy.put(now)
-        if gone := set(keys) - {relation.key for relation in now}:
-            await self.copy.remove(gone)
+    async def _next(self, begun_s: float) -> list[Mark]:
+        """Return what is applied next: a mark whose time has come, or new ones."""
+        limit = min(_MOST_READ, self._pace.batch + len(self._aside))
+        marks = await self._log.marked(self.name, limit)
+        self._aside.keep(marks, is_all=len(marks) < limit)
+        await self.count()
+        for mark in marks:
+            if self._aside.is_due(mark, begun_s):
+                return [mark]
+        return [mark for mark in marks if mark not in self._aside][: self._size]
+
+    async def _try(self, marks: list[Mark]) -> int:
+        """Apply the marks and return how many; where that fails, fewer are next."""
+        try:
+            await self._telling.apply(marks)
+        except Exception as error:  # noqa: BLE001 - a bug in one must not stop the others
+            await self._store.ping()
+            await self.copy.ping()
+            if len(marks) == 1:
+                self._put_aside(marks[0], error)
+            else:
+                self._size = max(1, len(marks) // _SHRINK)
+            return 0
+        self._failures = 0
+        self._size = min(2 * self._size, self._pace.batch)
+        await self._settle(marks)
+        return len(marks)
+
+    def _put_aside(self, mark: Mark, error: Exception) -> None:
+        is_new = mark not in self._aside
+        pause_s = self._aside.add(mark)
+        self._metrics.graph_marks.labels(self.name, "set_aside").inc()
+        if not is_new:
+            return
+        why = error.detail if isinstance(error, UnavailableError) else repr(error)
+        told = self.name, _shown(mark), pause_s, why
+        _log.warning("%s fails on %s, and is told again in %.0f s: %s", *told)
+        self._failures += 1
+        if self._failures >= _MOST_FAILURES:
+            # All of it may fail: so one is tried for each look, until one does not.
+            raise UnavailableError("It fails on one after the other.", port="graph")
+
+    async def _settle(self, marks: Collection[Mark]) -> None:
+        met = await self._log.settle(self.name, marks)
+        self._metrics.graph_marks.labels(self.name, "applied").inc(len(marks))
+        if met:  # else two might do the same again and again
+            await asyncio.sleep(random.uniform(0, self._pace.apart_s))  # noqa: S311 - nobody guesses it
 
     async def keep_up(self) -> None:
         """Bring the copy in step for ever, whatever fails."""
-        retry_s = self._pauses.retry_s
+        retry_s = self._pace.retry_s
         while True:
             try:
                 await self.catch_up()
             except UnavailableError as error:
-                self._tell_away(error.detail)
+                await self._tell_away(error.detail)
             except Exception:  # noqa: BLE001 - else a bug would leave it for good
                 _log.exception("%s is not told of relations for now", self.name)
-                self._tell_away("")
+                await self._tell_away("")
             else:
                 self._tell_back()
-                retry_s = self._pauses.retry_s
-                await self._woken_or(self._pauses.look_s)
+                retry_s = self._pace.retry_s
+                await self._woken_or(self._pace.look_s)
                 continue
             await asyncio.sleep(retry_s)
-            retry_s = min(2 * retry_s, self._pauses.most_s)
+            retry_s = min(2 * retry_s, self._pace.most_s)
 
     async def _woken_or(self, pause_s: float) -> None:
         with suppress(TimeoutError):
@@ -199,8 +234,10 @@ class GraphFollower:
                 await self._woken.wait()
         self._woken.clear()
 
-    def _tell_away(self, detail: str) -> None:
+    async def _tell_away(self, detail: str) -> None:
         self._is_up = False
+        with suppress(UnavailableError):
+            await self.count()
         self._metrics.graph_up.labels(self.name).set(0)
         self._metrics.graph_marks.labels(self.name, "failed").inc()
         if not self._was_told:
@@ -213,7 +250,8 @@ class GraphFollower:
         self._metrics.graph_up.labels(self.name).set(1)
         if self._was_told:
             self._was_told = False
-            _log.warning("%s is back and has every relation", self.name)
+            left = f", but for {len(self._aside)} that it fails on" * bool(self._aside)
+            _log.warning("%s is back and has every relation%s", self.name, left)
 
 
 @asynccontextmanager
@@ -227,29 +265,12 @@ async def following(follower: GraphFollower) -> AsyncGenerator[GraphFollower]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def _by_key(relations: Collection[Relation]) -> dict[RelationKey, Relation]:
-    return {relation.key: relation for relation in relations}
+def _shown(mark: Mark) -> str:
+    """Return of which nodes it is; what people named is left out of the log."""
+    ends = mark.key[:2] if mark.key else [mark.node or ""]
+    return " and ".join(_id_or_kind(end) for end in ends)
 
 
-def _batches(keys: Collection[RelationKey]) -> Iterator[list[RelationKey]]:
-    ordered = list(keys)
-    for start in range(0, len(ordered), BATCH):
-        yield ordered[start : start + BATCH]
-
-
-async def _keys(
-    blocks: AsyncGenerator[EdgeBlock],
-) -> AsyncGenerator[list[RelationKey]]:
-    """Yield which relations a scan finds, in batches."""
-    nodes: list[str] = []
-    kinds: list[str] = []
-    async for block in blocks:
-        nodes += block.nodes
-        kinds += block.kinds
-        columns = (block.source.tolist(), block.target.tolist(), block.kind.tolist())
-        keys = [
-            RelationKey(nodes[source], nodes[target], kinds[kind])
-            for source, target, kind in zip(*columns, strict=True)
-        ]
-        for some in _batches(keys):
-            yield some
+def _id_or_kind(node: str) -> str:
+    kind = node.partition(":")[0]
+    return node if kind in {"asset", "character"} else f"a {kind}"

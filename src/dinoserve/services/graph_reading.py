@@ -1,6 +1,6 @@
 """Reading: a walk goes over the copy that is made for it, else over the store."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -47,10 +47,12 @@ class GraphReading:
     Attributes:
         kept: the document store's relations, which have everything.
         copy: None where there is none.
+        followers: of this copy and of every other.
     """
 
     kept: RelationStore
     copy: FollowedCopy | None = None
+    followers: Sequence[GraphFollower] = ()
 
     async def read(self, walk: Callable[[RelationStore], Awaitable[T]]) -> Served[T]:
         """Return what the walk finds.
@@ -73,6 +75,6 @@ class GraphReading:
         return Served(await walk(self.kept), DOCUMENTS)
 
     def changed(self) -> None:
-        """Tell the copy that there is something new."""
-        if self.copy:
-            self.copy.follower.wake()
+        """Tell every follower that there is something new."""
+        for follower in self.followers:
+            follower.wake()

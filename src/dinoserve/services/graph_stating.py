@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from dinoserve.domain.assets import Metadata, check_metadata
+from dinoserve.domain.assets import Metadata
 from dinoserve.domain.relations import (
     Relation,
     RelationKey,
@@ -43,10 +43,6 @@ def check(stated: Sequence[Stated]) -> None:
                 node_of(end)
             except InvalidInputError as error:
                 raise error.at(f"{place}.{name}") from error
-        try:
-            check_metadata(each.attributes)
-        except InvalidInputError as error:
-            raise error.at(f"{place}.attributes") from error
         try:
             check_relation(stamped(each, {}, datetime.min))  # noqa: DTZ901 - the time is not looked at
         except InvalidInputError as error:

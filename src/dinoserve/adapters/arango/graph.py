@@ -59,11 +59,19 @@ class ArangoGraph:
         Raises:
             StartUpError: it is no such URL.
         """
+        async with ArangoDatabase.open(Address.read(url)) as database:
+            yield cls(database, cls.name_of(url))
+
+    @staticmethod
+    def name_of(url: str) -> str:
+        """Return what tells the place from others: of host, port and database.
+
+        Raises:
+            StartUpError: it is no such URL.
+        """
         address = Address.read(url)
         place = f"{address.host}/{address.database}"
-        digest = hashlib.sha256(place.encode()).hexdigest()[:12]
-        async with ArangoDatabase.open(address) as database:
-            yield cls(database, f"arangodb-{digest}")
+        return f"arangodb-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
 
     async def put(self, relations: Sequence[Relation]) -> None:
         """Store each, in place of the one of the same key: all of them, or none."""

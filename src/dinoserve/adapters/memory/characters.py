@@ -53,7 +53,8 @@ class MemoryCharacters:
 
     async def edit(self, character_id: str, edit: CharacterEdit) -> Character:
         """Store and return what `edit` makes of the character."""
-        edited = edit(await self.get(character_id))
+        before = await self.get(character_id)
+        edited = edit(before)
         for reference in edited.references:
             if reference.asset_id not in self._assets:
                 raise AssetNotFoundError(
@@ -61,6 +62,8 @@ class MemoryCharacters:
                     value=reference.asset_id,
                 )
         self._characters[edited.id] = _copy(edited)
+        if before and replace(edited, references=before.references) != before:
+            self._relations.mark_edited(f"character:{character_id}")
         return edited
 
     async def get(self, character_id: str) -> Character | None:

@@ -116,7 +116,7 @@ class MemoryDocuments:
         """Return the asset after the change; absent: AssetNotFoundError."""
         asset = self._require(asset_id)
         subject = asset.subject if changes.subject is None else changes.subject
-        self._assets[asset_id] = copied(
+        changed = copied(
             replace(
                 asset,
                 tags=asset.tags if changes.tags is None else changes.tags,
@@ -126,6 +126,9 @@ class MemoryDocuments:
                 subject=None if changes.clear_subject else subject,
             )
         )
+        self._assets[asset_id] = changed
+        if changed != asset:
+            self._relations.mark_edited(f"asset:{asset_id}")
         return self._read(asset_id)
 
     async def remove(self, asset_id: str) -> Asset:

@@ -1,7 +1,14 @@
 """Relations, and marks of them for followers, in dictionaries."""
 
 import json
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from dataclasses import replace
 from itertools import count
 from typing import Final
@@ -39,7 +46,7 @@ class MemoryRelations:
         self._relations: dict[RelationKey, Relation] = {}
         # Of each node: where it is an end.
         self._ends: dict[str, set[RelationKey]] = {}
-        self._marks: dict[str, dict[RelationKey | str, int]] = {}
+        self._marks: dict[str, dict[Mark, int]] = {}
         self._versions = count(1)
 
     async def put(self, relations: Sequence[Relation]) -> None:
@@ -51,14 +58,14 @@ class MemoryRelations:
             self._relations[each.key] = each
             for end in each.key[:2]:
                 self._ends.setdefault(end, set()).add(each.key)
-        self._mark(each.key for each in copies)
+        self._mark(Mark(each.key, None, 0) for each in copies)
 
     async def remove(
         self, keys: Collection[RelationKey] = (), nodes: Collection[str] = ()
     ) -> None:
         """Erase these relations, and every relation of these nodes."""
         there = [key for key in keys if key in self._relations]
-        self._mark(there)
+        self._mark(Mark(key, None, 0) for key in there)
         self._erase(there)
         for node in nodes:
             self.forget(node)
@@ -110,11 +117,15 @@ class MemoryRelations:
         """Forget the follower with its marks."""
         self._marks.pop(follower, None)
 
+    async def followers(self, limit: int) -> Mapping[str, int]:
+        """Return who follows, and how many marks each has, counted up to `limit`."""
+        return {name: min(len(marks), limit) for name, marks in self._marks.items()}
+
     async def marked(self, follower: str, limit: int) -> list[Mark]:
         """Return marks, the oldest first, at most so many."""
         marks = self._marks.get(follower, {}).items()
         oldest = sorted(marks, key=lambda mark: mark[1])[:limit]
-        return [_mark(subject, version) for subject, version in oldest]
+        return [subject._replace(version=version) for subject, version in oldest]
 
     async def settle(self, follower: str, marks: Collection[Mark]) -> list[Mark]:
         """Take marks off; return those that were taken off or renewed by others."""
@@ -123,7 +134,7 @@ class MemoryRelations:
         kept = self._marks[follower]
         others: list[Mark] = []
         for mark in marks:
-            subject = mark.key or mark.node or ""
+            subject = mark._replace(version=0)
             if kept.get(subject) == mark.version:
                 del kept[subject]
                 continue
@@ -137,7 +148,13 @@ class MemoryRelations:
         if keys := list(self._ends.get(node, ())):
             self._erase(keys)
             ends = dict.fromkeys(end for key in keys for end in key[:2])
-            self._mark([node, *(end for end in ends if end not in self._ends)])
+            gone = [node, *(end for end in ends if end not in self._ends)]
+            self._mark(Mark(None, each, 0) for each in gone)
+
+    def mark_edited(self, node: str) -> None:
+        """Mark that the record of a node says something else, if it has relations."""
+        if node in self._ends:
+            self._mark([Mark(None, node, 0, is_edited=True)])
 
     def _erase(self, keys: Iterable[RelationKey]) -> None:
         for key in keys:
@@ -149,7 +166,7 @@ class MemoryRelations:
                 if not ends:
                     self._ends.pop(end, None)
 
-    def _mark(self, subjects: Iterable[RelationKey | str]) -> None:
+    def _mark(self, subjects: Iterable[Mark]) -> None:
         touched = list(subjects)
         for marks in self._marks.values():
             marks |= {each: next(self._versions) for each in touched}
@@ -199,9 +216,3 @@ def _copy(relation: Relation) -> Relation:
             "Text must be Unicode without lone surrogates."
         ) from error
     return replace(relation, attributes=json.loads(text))
-
-
-def _mark(subject: RelationKey | str, version: int) -> Mark:
-    if isinstance(subject, str):
-        return Mark(None, subject, version)
-    return Mark(subject, None, version)

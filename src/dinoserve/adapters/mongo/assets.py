@@ -11,6 +11,7 @@ from dinoserve.adapters.mongo import (
     garbage,
     job_upkeep,
     records,
+    relation_log,
     relations,
     traits,
 )
@@ -92,7 +93,10 @@ async def update(database: Documents, asset_id: str, changes: AssetChanges) -> A
         _UNREAD,
         return_document=ReturnDocument.AFTER,
     )
-    return records.asset(_require(changed, asset_id))
+    edited = records.asset(_require(changed, asset_id))
+    if edited != asset:
+        await relation_log.mark_edited(database, f"asset:{asset_id}")
+    return edited
 
 
 async def remove(database: Documents, asset_id: str) -> Asset:

@@ -6,11 +6,12 @@ records.py gives.
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pymongo import ReplaceOne
 
-from dinoserve.adapters.mongo import relations, reviews
+from dinoserve.adapters.mongo import relation_log, relations, reviews
 from dinoserve.adapters.mongo.calibrations import MongoCalibrations
 from dinoserve.adapters.mongo.database import Database
 from dinoserve.adapters.mongo.records import Document
@@ -93,7 +94,8 @@ async def forget(database: Documents, asset_id: str) -> None:
 async def _edit(
     database: Documents, character_id: str, edit: CharacterEdit
 ) -> Character:
-    edited = edit(await _get(database, character_id))
+    before = await _get(database, character_id)
+    edited = edit(before)
     wanted = [each.asset_id for each in edited.references]
     known = await _held(database.assets, wanted)
     for asset_id in wanted:
@@ -101,6 +103,8 @@ async def _edit(
             raise AssetNotFoundError(f"No asset has the id {asset_id}.", value=asset_id)
     document = _character_document(edited)
     await database.characters.replace_one({"_id": character_id}, document, upsert=True)
+    if before and replace(edited, references=before.references) != before:
+        await relation_log.mark_edited(database, f"character:{character_id}")
     return edited
 
 

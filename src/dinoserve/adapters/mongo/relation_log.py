@@ -8,7 +8,7 @@ that of marks one by chance, so that few of these meet each other.
 import hashlib
 import secrets
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from pymongo import UpdateOne
@@ -20,6 +20,8 @@ from dinoserve.domain.relations import RelationKey
 from dinoserve.ports import Mark
 
 _CHANCE_BITS: Final = 10
+# The kind that a mark of a node has whose record was changed.
+_EDITED: Final = "edited"
 
 
 class MongoRelationLog:
@@ -39,6 +41,10 @@ class MongoRelationLog:
     async def unfollow(self, follower: str) -> None:
         """Forget the follower with its marks."""
         await self._database.transact(_unfollow, follower)
+
+    async def followers(self, limit: int) -> Mapping[str, int]:
+        """Return who follows, and how many marks each has, counted up to `limit`."""
+        return await self._database.run(_followers, limit)
 
     async def marked(self, follower: str, limit: int) -> list[Mark]:
         """Return marks, the oldest first, at most so many."""
@@ -73,6 +79,16 @@ def node_key(node: str) -> RelationKey:
     return RelationKey(node, "", "")
 
 
+async def mark_edited(database: Documents, node: str) -> None:
+    """Mark a node whose record says something else. Needs a transaction.
+
+    One without relations is not marked.
+    """
+    ends = {"$or": [{"source": node}, {"target": node}]}
+    if await database.relations.find_one(ends, {"_id": True}):
+        await mark(database, [RelationKey(node, "", _EDITED)])
+
+
 async def _follow(database: Documents, follower: str) -> bool:
     await database.relation_guards.update_many({}, {"$inc": {"writes": 1}})
     one = {"_id": follower}
@@ -86,6 +102,12 @@ async def _unfollow(database: Documents, follower: str) -> None:
     await database.relation_guards.update_many({}, {"$inc": {"writes": 1}})
     await database.relation_followers.delete_one({"_id": follower})
     await database.relation_marks.delete_many({"follower": follower})
+
+
+async def _followers(database: Documents, limit: int) -> Mapping[str, int]:
+    names = [one["_id"] async for one in database.relation_followers.find()]
+    count = database.relation_marks.count_documents
+    return {name: await count({"follower": name}, limit=limit) for name in names}
 
 
 async def _marked(database: Documents, follower: str, limit: int) -> list[Mark]:
@@ -132,11 +154,11 @@ def _mark_id(follower: str, key: RelationKey) -> str:
 
 
 def _key(one: Mark) -> RelationKey:
-    return one.key or node_key(one.node or "")
+    return one.key or RelationKey(one.node or "", "", _EDITED if one.is_edited else "")
 
 
 def _mark(one: Document) -> Mark:
     if not one["target"]:
-        return Mark(None, one["source"], one["version"])
+        return Mark(None, one["source"], one["version"], one["kind"] == _EDITED)
     key = RelationKey(one["source"], one["target"], one["kind"])
     return Mark(key, None, one["version"])

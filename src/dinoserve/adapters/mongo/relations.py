@@ -5,7 +5,7 @@ gives.
 """
 
 import json
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Generator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -30,6 +30,8 @@ from dinoserve.errors import NodeNotFoundError
 
 # About 2 MB of documents at a time.
 BATCH: Final = 10_000
+# Ids that one statement looks for: some servers take each document through all of them.
+IDS: Final = 200
 
 _KEY: Final = ("source", "target", "kind")
 _EDGE: Final = {**dict.fromkeys((*_KEY, "weight"), True), "_id": False}
@@ -124,11 +126,11 @@ async def _require(database: Documents, names: Collection[str]) -> None:
     nodes = [node_of(name) for name in names]
     for kind, kept in (("asset", database.assets), ("character", database.characters)):
         ids = [node.name for node in nodes if node.kind == kind]
-        some = {"_id": {"$in": ids}}
-        # A write, so that an erasure at the same moment meets this transaction.
-        if ids:
+        known: set[str] = set()
+        for some in _among(ids):
+            # A write, so that an erasure at the same moment meets this transaction.
             await kept.update_many(some, {"$inc": {"relation_writes": 1}})
-        known = {one["_id"] async for one in kept.find(some, {"_id": True})}
+            known |= {one["_id"] async for one in kept.find(some, {"_id": True})}
         for absent in (each for each in ids if each not in known):
             raise NodeNotFoundError(
                 f"No {kind} has the id {absent}.", value=f"{kind}:{absent}"
@@ -139,20 +141,29 @@ async def _remove(
     database: Documents, keys: Collection[RelationKey], nodes: Collection[str]
 ) -> None:
     known = {key_id(key): key for key in keys}
-    some = {"_id": {"$in": list(known)}}
-    found = database.relations.find(some, {"_id": True})
-    if there := [known[one["_id"]] async for one in found]:
+    there: list[RelationKey] = []
+    for some in _among(list(known)):
+        found = database.relations.find(some, {"_id": True})
+        there += [known[one["_id"]] async for one in found]
         await database.relations.delete_many(some)
+    if there:
         await relation_log.mark(database, there)
     for node in nodes:
         await forget(database, node)
 
 
 async def _get(database: Documents, keys: Collection[RelationKey]) -> list[Relation]:
-    ids = list({key_id(key) for key in keys})
     return [
-        _relation(one) async for one in database.relations.find({"_id": {"$in": ids}})
+        _relation(one)
+        for some in _among(list({key_id(key) for key in keys}))
+        async for one in database.relations.find(some)
     ]
+
+
+def _among(ids: Sequence[str]) -> Generator[Document]:
+    """Yield filters that together mean the documents of these ids."""
+    for start in range(0, len(ids), IDS):
+        yield {"_id": {"$in": ids[start : start + IDS]}}
 
 
 async def _strongest(database: Documents, meant: Document, limit: int) -> list[Edge]:

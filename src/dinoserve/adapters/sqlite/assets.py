@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from dinoserve.adapters.sqlite import embeddings, filters, garbage
+from dinoserve.adapters.sqlite import embeddings, filters, garbage, relation_writes
 from dinoserve.adapters.sqlite.chunks import chunks, marks
 from dinoserve.adapters.sqlite.terms import terms
 from dinoserve.domain.assets import Asset, EmbeddingRef, Filter, ImageInfo
@@ -88,7 +88,10 @@ def update(
     )
     connection.execute("DELETE FROM term WHERE asset_id = ?", (asset_id,))
     _add_terms(connection, asset_id, tags, metadata)
-    return _require(connection, asset_id)
+    changed = _require(connection, asset_id)
+    if changed != asset:
+        relation_writes.mark_edited(connection, f"asset:{asset_id}")
+    return changed
 
 
 def remove(connection: sqlite3.Connection, asset_id: str) -> Asset:

@@ -3,9 +3,10 @@
 import json
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from dinoserve.adapters.sqlite import assets
+from dinoserve.adapters.sqlite import assets, relation_writes
 from dinoserve.adapters.sqlite.calibrations import SqliteCalibrations
 from dinoserve.adapters.sqlite.database import Database
 from dinoserve.adapters.sqlite.reviews import SqliteReviews
@@ -74,7 +75,8 @@ class SqliteCharacters:
 def _edit(
     connection: sqlite3.Connection, character_id: str, edit: CharacterEdit
 ) -> Character:
-    edited = edit(_get(connection, character_id))
+    before = _get(connection, character_id)
+    edited = edit(before)
     known = assets.get(connection, [each.asset_id for each in edited.references])
     for reference in edited.references:
         if reference.asset_id not in known:
@@ -96,6 +98,8 @@ def _edit(
         ),
     )
     _put_references(connection, edited)
+    if before and replace(edited, references=before.references) != before:
+        relation_writes.mark_edited(connection, f"character:{character_id}")
     return edited
 
 

@@ -1,9 +1,10 @@
 """What followers have yet to be told, in SQLite: `ports.RelationLog`."""
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from dinoserve.adapters.sqlite.database import Database
+from dinoserve.adapters.sqlite.relation_writes import EDITED
 from dinoserve.domain.relations import RelationKey
 from dinoserve.ports import Mark
 
@@ -26,6 +27,10 @@ class SqliteRelationLog:
         """Forget the follower with its marks."""
         await self._database.write(_unfollow, follower)
 
+    async def followers(self, limit: int) -> Mapping[str, int]:
+        """Return who follows, and how many marks each has, counted up to `limit`."""
+        return await self._database.read(_followers, limit)
+
     async def marked(self, follower: str, limit: int) -> list[Mark]:
         """Return marks, the oldest first, at most so many."""
         return await self._database.read(_marked, follower, limit)
@@ -47,6 +52,15 @@ def _unfollow(connection: sqlite3.Connection, follower: str) -> None:
     connection.execute("DELETE FROM relation_mark WHERE follower = ?", (follower,))
 
 
+def _followers(connection: sqlite3.Connection, limit: int) -> Mapping[str, int]:
+    rows = connection.execute(
+        """SELECT name, (SELECT count(*) FROM (SELECT 1 FROM relation_mark
+            WHERE follower = name LIMIT ?)) FROM relation_follower ORDER BY name""",
+        (limit,),
+    )
+    return dict(rows.fetchall())
+
+
 def _marked(connection: sqlite3.Connection, follower: str, limit: int) -> list[Mark]:
     rows = connection.execute(
         """SELECT source, target, kind, version FROM relation_mark
@@ -58,7 +72,7 @@ def _marked(connection: sqlite3.Connection, follower: str, limit: int) -> list[M
 
 def _mark(source: str, target: str, kind: str, version: int) -> Mark:
     if not target:
-        return Mark(None, source, version)
+        return Mark(None, source, version, kind == EDITED)
     return Mark(RelationKey(source, target, kind), None, version)
 
 
@@ -75,9 +89,13 @@ def _settle(
         # One that was renewed is there, and stays as it is.
         """INSERT OR IGNORE INTO relation_mark (follower, source, target, kind)
         VALUES (?, ?, ?, ?)""",
-        [(follower, *(mark.key or (mark.node, "", ""))) for mark in others],
+        [(follower, *_place(mark)) for mark in others],
     )
     return others
+
+
+def _place(mark: Mark) -> tuple[str, str, str]:
+    return mark.key or (mark.node or "", "", EDITED if mark.is_edited else "")
 
 
 def _take_off(connection: sqlite3.Connection, follower: str, mark: Mark) -> bool:

@@ -4,15 +4,15 @@ from typing import Final
 
 # Never edit it once it was released: append another migration.
 RELATIONS: Final[tuple[str, ...]] = (
-    # See domain/relations.py, relation_writes.py. name: id of a node. Numbers never
-    # come twice, so that a scan may keep them.
+    # See domain/relations.py, relation_writes.py. name: id of a node. Numbers of nodes
+    # and labels never come twice, so that a scan may keep them.
     """CREATE TABLE relation_node (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         name TEXT NOT NULL UNIQUE
     ) STRICT""",
     # A kind, origin, recipe or collection.
     """CREATE TABLE relation_label (
-        id INTEGER PRIMARY KEY,
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
         name TEXT NOT NULL UNIQUE
     ) STRICT""",
     # created_at: microseconds since 1970 UTC. attributes: JSON; null: none.

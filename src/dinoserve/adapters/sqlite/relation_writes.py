@@ -8,7 +8,7 @@ leaves, and nodes that no relation has any more.
 import json
 import sqlite3
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Final
 
 from dinoserve.adapters.sqlite.chunks import marks
 from dinoserve.adapters.sqlite.relation_names import Table, as_list, numbers
@@ -17,11 +17,21 @@ from dinoserve.domain.relations import Relation, RelationKey, node_of
 from dinoserve.domain.times import to_microseconds
 from dinoserve.errors import NodeNotFoundError
 
+EDITED: Final = "edited"
+"""The kind that a mark of a node has whose record was changed; its target is empty."""
+
 _KEPT = {
     "asset": "SELECT id FROM asset WHERE id IN (SELECT value FROM json_each(?))",
     "character": """SELECT id FROM character
         WHERE id IN (SELECT value FROM json_each(?))""",
 }
+# Looks at every relation: not done for less than a collection.
+_FORGET_LABELS: Final = """WITH used AS MATERIALIZED (
+        SELECT DISTINCT kind, origin, recipe, collection FROM relation)
+    DELETE FROM relation_label WHERE id NOT IN (
+        SELECT kind FROM used UNION SELECT origin FROM used
+        UNION SELECT recipe FROM used WHERE recipe IS NOT NULL
+        UNION SELECT collection FROM used WHERE collection IS NOT NULL)"""
 
 
 def put(connection: sqlite3.Connection, relations: Sequence[Relation]) -> None:
@@ -55,7 +65,10 @@ def remove(
     keys: Collection[RelationKey],
     nodes: Collection[str],
 ) -> None:
-    """Erase these relations, and every relation of these nodes."""
+    """Erase these relations, and every relation of these nodes.
+
+    Of a collection, labels that no relation has any more go, too: its name is one.
+    """
     for key in keys:
         erased = connection.execute(
             """DELETE FROM relation
@@ -69,6 +82,21 @@ def remove(
     connection.execute(
         "DELETE FROM relation_end WHERE name IN (SELECT value FROM json_each(?))",
         (as_list(nodes),),
+    )
+    if any(node_of(node).kind == "collection" for node in nodes):
+        connection.execute(_FORGET_LABELS)
+
+
+def mark_edited(connection: sqlite3.Connection, node: str) -> None:
+    """Mark for every follower that the record of a node says something else.
+
+    A node without relations is not marked.
+    """
+    connection.execute(
+        """INSERT OR REPLACE INTO relation_mark (follower, source, target, kind)
+        SELECT relation_follower.name, relation_node.name, '', ?
+        FROM relation_follower JOIN relation_node WHERE relation_node.name = ?""",
+        (EDITED, node),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from dinoserve.domain.assets import Asset, Filter, Metadata
 from dinoserve.domain.jobs import Chunk, Job, Outcome
 from dinoserve.domain.paging import MAX_PAGE, AssetQuery
+from dinoserve.domain.relations import Node
 from dinoserve.errors import AssetNotFoundError
 from dinoserve.ports import DocumentStore
 from dinoserve.services.assets import AssetService
@@ -30,25 +31,19 @@ class EraseKind:
 
     name: str = field(default="erase", init=False)
     chunk_items: int = field(default=256, init=False)
-    has_finish: bool = field(default=False, init=False)
+    has_finish: bool = field(default=True, init=False)
 
     def items(self, parameters: Metadata) -> Sequence[str] | None:
         """Return the ids that were named."""
         return texts(parameters, "assets")
 
     async def plan(self, job: Job, cursor: str | None) -> AsyncGenerator[Found]:
-        """Yield the assets that are meant, newest first.
-
-        Of a whole collection, relations of the collection itself go as well.
-        """
+        """Yield the assets that are meant, newest first."""
         meant = job.parameters
         where = Filter(tags=frozenset(texts(meant, "tags") or ()))
         query = AssetQuery(text(meant, "collection"), where, limit=MAX_PAGE)
         async for page, place in pages(self.documents, query, cursor):
             yield Found([asset.id for asset in page if _is_of(asset, meant)], place)
-        if query.collection and not where.tags and text(meant, "subject") is None:
-            node = f"collection:{query.collection}"
-            await self.documents.relations.remove(nodes=[node])
 
     async def work(self, job: Job, chunk: Chunk) -> Outcome:
         """Erase these; one that is gone already is done."""
@@ -56,8 +51,17 @@ class EraseKind:
         return await each(chunk.items, self._erase, _AT_ONCE)
 
     async def finish(self, job: Job) -> Metadata:
-        """Return nothing: that they are gone is the result."""
-        del job
+        """Return nothing: that they are gone is the result.
+
+        Of a whole collection, relations of the collection itself go as well: last, so
+        that nothing of it has its name any more.
+        """
+        meant = job.parameters
+        is_part = any(meant.get(name) for name in ("assets", "tags", "subject"))
+        collection = text(meant, "collection")
+        if collection and not is_part:
+            node = str(Node("collection", collection))
+            await self.documents.relations.remove(nodes=[node])
         return {}
 
     async def _erase(self, asset_id: str) -> None:
