@@ -53,7 +53,7 @@ def test_other_errors_pass_unchanged() -> None:
 async def test_a_database_at_its_size_limit_is_full_and_keeps_what_it_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limited = ("PRAGMA max_page_count = 60", *schema.MIGRATIONS[0])
+    limited = ("PRAGMA max_page_count = 100", *schema.MIGRATIONS[0])
     monkeypatch.setattr(schema, "MIGRATIONS", (limited, *schema.MIGRATIONS[1:]))
     async with SqliteDocuments.open(tmp_path / "documents.sqlite") as documents:
         assets = [an_asset(seed, metadata={"a": "x" * 3000}) for seed in range(60)]
