@@ -10,16 +10,14 @@ from dinoserve.domain.quality_typicality import MAX_NEIGHBOURS
 from dinoserve.services.sequences import MAX_SHOTS
 from dinoserve.web.character_requests import BoxList, CharacterIdText
 from dinoserve.web.comparing import GroupingFields, SoughtFields
-from dinoserve.web.parameter_fields import AssetIds, Once, Parameters
+from dinoserve.web.parameter_fields import AssetIds, ChosenAssets, Once, Parameters
 from dinoserve.web.quality_requests import ThresholdsBody, WeightsBody
 from dinoserve.web.schemas import AssetIdText, CollectionText
 
 
-class SimilarityParameters(Parameters):
+class SimilarityParameters(ChosenAssets):
     """Which assets are compared, each with each."""
 
-    assets: AssetIds | None = None
-    collection: CollectionText | None = None
     mode: Literal["matrix", "neighbours"] = "neighbours"
     k: int = Field(default=10, ge=1, le=1000, description="Neighbours of each asset.")
     min_score: float | None = Field(default=None, ge=-1, le=1)
@@ -28,20 +26,18 @@ class SimilarityParameters(Parameters):
     )
 
     @model_validator(mode="after")
-    def _one_choice(self) -> Self:
-        self.need_one("assets", "collection")
+    def _writable(self) -> Self:
         if self.mode == "matrix" and self.format == "ndjson":
             raise PydanticCustomError("format", "a matrix is written as npz only")
         return self
 
 
-class NetworkParameters(Parameters):
+class NetworkParameters(ChosenAssets):
     """Which assets are related to those that look most like them."""
 
     assets: AssetIds | None = Field(
         default=None, description="Only these are related, and to each other."
     )
-    collection: CollectionText | None = None
     k: int = Field(default=10, ge=1, le=100, description="Relations of each asset.")
     min_score: float = Field(
         default=0.5, gt=0, le=1, description="Least cosine of a relation."
@@ -55,11 +51,6 @@ class NetworkParameters(Parameters):
     remove_old: bool = Field(
         default=False, description="Also erase what networks of other recipes found."
     )
-
-    @model_validator(mode="after")
-    def _one_choice(self) -> Self:
-        self.need_one("assets", "collection")
-        return self
 
 
 class DuplicatesParameters(Parameters, SoughtFields):
@@ -78,34 +69,19 @@ class DuplicatesParameters(Parameters, SoughtFields):
         return self
 
 
-class GroupsParameters(Parameters, GroupingFields):
+class GroupsParameters(ChosenAssets, GroupingFields):
     """Which assets are grouped, and how."""
 
-    assets: AssetIds | None = None
-    collection: CollectionText | None = None
 
-    @model_validator(mode="after")
-    def _one_choice(self) -> Self:
-        self.need_one("assets", "collection")
-        return self
-
-
-class QualityParameters(Parameters):
+class QualityParameters(ChosenAssets):
     """Which assets are measured, and where issues begin."""
 
-    assets: AssetIds | None = None
-    collection: CollectionText | None = None
     thresholds: ThresholdsBody = Field(default={})
     weights: WeightsBody | None = None
     reference: CollectionText | None = Field(
         default=None, description="The collection that typicality is told of."
     )
     k: int = Field(default=10, ge=1, le=MAX_NEIGHBOURS)
-
-    @model_validator(mode="after")
-    def _one_choice(self) -> Self:
-        self.need_one("assets", "collection")
-        return self
 
 
 class ShotParameters(Parameters):

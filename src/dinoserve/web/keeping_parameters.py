@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 from dinoserve.web.parameter_fields import (
     MAX_MANIFEST_BYTES,
     AssetIds,
+    ChosenAssets,
     JsonMetadata,
     ManifestText,
     Once,
@@ -83,16 +84,8 @@ class IngestParameters(Parameters):
         return self
 
 
-class RegionsParameters(Parameters):
+class RegionsParameters(ChosenAssets):
     """Of which assets regions are stored, under the loaded recipe."""
-
-    assets: AssetIds | None = None
-    collection: CollectionText | None = None
-
-    @model_validator(mode="after")
-    def _one_choice(self) -> Self:
-        self.need_one("assets", "collection")
-        return self
 
 
 class ExportParameters(Parameters):

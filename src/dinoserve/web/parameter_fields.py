@@ -1,6 +1,6 @@
 """What parameters of jobs are made of."""
 
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -9,13 +9,14 @@ from pydantic import (
     Field,
     JsonValue,
     StringConstraints,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from dinoserve.domain.assets import check_metadata
 from dinoserve.domain.manifests import MAX_BYTES
 from dinoserve.errors import InvalidInputError
-from dinoserve.web.schemas import AssetIdText, TagText
+from dinoserve.web.schemas import AssetIdText, CollectionText, TagText
 
 MAX_ASSETS: Final = 10_000
 """Asset ids that one job may name."""
@@ -84,3 +85,15 @@ class Parameters(BaseModel):
         if len(self.given(*names)) != 1:
             told = {"names": ", ".join(f"`{name}`" for name in names)}
             raise PydanticCustomError("one_of", "give just one of {names}", told)
+
+
+class ChosenAssets(Parameters):
+    """Which assets a job works on: these, or those of a collection."""
+
+    assets: AssetIds | None = None
+    collection: CollectionText | None = None
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> Self:
+        self.need_one("assets", "collection")
+        return self
