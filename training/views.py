@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn import functional
 
 _SCALE: Final = (0.25, 1.0)
@@ -43,25 +43,23 @@ def pixels_of(part: Image.Image, size: int) -> NDArray[np.uint8]:
     return np.asarray(part.resize((size, size), Image.Resampling.BICUBIC))
 
 
-def coloured(pixels: Tensor, strength: float, chance: Generator) -> Tensor:
+def coloured(pixels: Tensor, strength: float) -> Tensor:
     """Return pixels in [0, 1] with other gains a channel, contrast and brightness.
 
     Args:
         pixels: (n, 3, h, w), in [0, 1].
         strength: gains are 1 ± this, contrast 1 ± twice this.
-        chance: of the CPU, so that every device is shown the same.
     """
     n = len(pixels)
-    drawn = _signed((n, 5, 1, 1), chance).to(pixels)
-    gains = 1 + strength * drawn[:, :3]
-    contrast = 1 + 2 * strength * drawn[:, 3:4]
-    brightness = 1 + 2 * strength * drawn[:, 4:]
+    gains = 1 + strength * _signed(n, 3)
+    contrast = 1 + 2 * strength * _signed(n, 1)
+    brightness = 1 + 2 * strength * _signed(n, 1)
     grey = pixels.mean(dim=(1, 2, 3), keepdim=True)
     bent = (pixels - grey) * contrast + grey
     return (bent * gains * brightness).clamp(0, 1)
 
 
-def bent(pixels: Tensor, chance: Generator) -> Tensor:
+def bent(pixels: Tensor) -> Tensor:
     """Return pixels as somebody may pass a picture on.
 
     Each is, by chance: mirrored, rotated, cropped; recoloured; made small and large
@@ -69,24 +67,23 @@ def bent(pixels: Tensor, chance: Generator) -> Tensor:
 
     Args:
         pixels: (n, 3, h, w), in [0, 1].
-        chance: of the CPU.
     """
-    n = len(pixels)
-    moved = _moved(pixels, chance)
-    recoloured = coloured(moved, 0.25, chance)
-    for part in torch.randperm(n, generator=chance).chunk(8)[:3]:
-        recoloured[part] = _blurred(recoloured[part], chance)
-    for at in torch.nonzero(torch.rand(n, generator=chance) < _BARRED).flatten():
-        recoloured[at] = _barred(recoloured[at], chance)
+    moved = _moved(pixels)
+    recoloured = coloured(moved, 0.25)
+    for part in torch.randperm(len(moved)).chunk(8)[:3]:
+        recoloured[part] = _blurred(recoloured[part])
+    for at in torch.nonzero(torch.rand(len(moved)) < _BARRED).flatten():
+        recoloured[at] = _barred(recoloured[at])
     return recoloured
 
 
-def _moved(pixels: Tensor, chance: Generator) -> Tensor:
+def _moved(pixels: Tensor) -> Tensor:
     n = len(pixels)
-    turned = torch.deg2rad(_ROTATED * _signed((n,), chance)) * _coins(n, chance)
-    zoom = 1 - 0.35 * torch.rand(n, generator=chance)
-    side = 2 * _coins(n, chance) - 1
-    free = (1 - zoom)[:, None] * _signed((n, 2), chance)
+    turned = torch.deg2rad(_ROTATED * _signed(n).flatten())
+    turned = torch.where(torch.rand(n) < 0.5, turned, torch.zeros(n))  # noqa: PLR2004 - a coin
+    zoom = 1 - 0.35 * torch.rand(n)
+    side = torch.where(torch.rand(n) < 0.5, 1.0, -1.0)  # noqa: PLR2004 - a coin
+    free = (1 - zoom)[:, None] * _signed(n, 2).flatten(1)
     cos, sin = torch.cos(turned) * zoom, torch.sin(turned) * zoom
     rows = torch.stack([cos * side, -sin, free[:, 0], sin * side, cos, free[:, 1]], 1)
     shape = list(pixels.shape)
@@ -98,19 +95,19 @@ def _moved(pixels: Tensor, chance: Generator) -> Tensor:
     )
 
 
-def _blurred(pixels: Tensor, chance: Generator) -> Tensor:
+def _blurred(pixels: Tensor) -> Tensor:
     size = pixels.shape[-2:]
-    factor = 1 / float(torch.empty(()).uniform_(1.5, 6, generator=chance))
+    factor = 1 / float(torch.empty(()).uniform_(1.5, 6))
     small = functional.interpolate(
         pixels, scale_factor=factor, mode="bilinear", antialias=True
     )
     return functional.interpolate(small, size=size, mode="bilinear")
 
 
-def _barred(pixels: Tensor, chance: Generator) -> Tensor:
+def _barred(pixels: Tensor) -> Tensor:
     _, height, width = pixels.shape
     high = max(2, round(0.15 * height))
-    top = int(torch.randint(0, height - high + 1, (), generator=chance))
+    top = int(torch.randint(0, height - high + 1, ()))
     covered = pixels.clone()
     covered[:, top : top + high] = 1.0
     step = max(2, width // 16)
@@ -119,11 +116,5 @@ def _barred(pixels: Tensor, chance: Generator) -> Tensor:
     return covered
 
 
-def _signed(shape: tuple[int, ...], chance: Generator) -> Tensor:
-    """Return numbers of (-1, 1)."""
-    return 2 * torch.rand(shape, generator=chance) - 1
-
-
-def _coins(n: int, chance: Generator) -> Tensor:
-    """Return (n,) of 0.0 and 1.0, as often one as the other."""
-    return torch.randint(0, 2, (n,), generator=chance).float()
+def _signed(n: int, channels: int = 1) -> Tensor:
+    return 2 * torch.rand(n, channels, 1, 1) - 1
